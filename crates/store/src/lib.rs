@@ -1,0 +1,3 @@
+//! The durable map.
+#![deny(unsafe_code)]
+pub mod fs;
