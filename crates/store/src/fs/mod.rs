@@ -13,6 +13,8 @@ use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use crate::int::wide;
+
 /// A directory. Names are single path components; anything else is `InvalidInput`.
 ///
 /// Durability contract: creating, renaming and removing an entry survive a power cut only after [`Dir::sync`] on the
@@ -102,7 +104,7 @@ pub fn read_exact_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        offset += n as u64;
+        offset += wide(n);
         buf = buf.get_mut(n..).unwrap_or_default();
     }
     Ok(())
@@ -123,7 +125,7 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
         match file.write_at(&[IoSlice::new(bytes)], offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                offset += n as u64;
+                offset += wide(n);
                 bytes = bytes.get(n..).unwrap_or_default();
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -1,0 +1,428 @@
+//! A part of the map with a lock of its own: a hash table of slots, the slots' entries, the key index, what expires.
+//!
+//! A slot keeps its key for as long as the key is here, so replacing a value touches one pointer. Live writes and replay
+//! change a shard through one function, [`Shard::apply`]. It knows neither the log nor clocks.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use hashbrown::HashTable;
+
+use super::entry::Entry;
+use super::index::{Index, keys_of};
+use crate::int::{index, slot32, wide};
+
+/// What a change does to one shard.
+#[derive(Debug)]
+pub(crate) enum Effect<'a> {
+    /// The entry is there from its revision on.
+    Put(Entry),
+    /// The key was deleted by `revision`; a mark stays until that is durable.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+        /// The change that deleted it.
+        revision: u64,
+    },
+    /// The key left by time or for room: no mark, because nobody is promised anything about it.
+    Remove {
+        /// The key.
+        key: &'a [u8],
+        /// The change that removed it.
+        revision: u64,
+    },
+}
+
+/// What is known about a key.
+#[derive(Debug)]
+pub(crate) enum Lookup<'s> {
+    /// There, and not expired.
+    Live(&'s Entry),
+    /// There in memory, but its time has come: absent to everybody.
+    Expired(&'s Entry),
+    /// Absent. `seen` is the deletion or flush that made it so, as far as it is still remembered.
+    Absent {
+        /// A revision, 0 where nothing is remembered.
+        seen: u64,
+    },
+}
+
+/// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    hash: u32,
+    slot: u32,
+}
+
+impl Bucket {
+    /// Spreads 32 good bits over the 64 that the table takes its two parts from.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+}
+
+/// Where the mark of a deletion stands.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    revision: u64,
+    slot: u32,
+    hash: u32,
+}
+
+/// What a flush takes out, to be freed without any lock.
+#[derive(Debug, Default)]
+pub(crate) struct Drained {
+    slots: Vec<Option<Entry>>,
+    expiry: BTreeSet<(u64, u32)>,
+    /// Entries that were live, the expired ones included.
+    live: u64,
+    _index: Index,
+    _table: HashTable<Bucket>,
+}
+
+impl Drained {
+    /// How many entries were there at `now_ms`, expired ones not counted.
+    pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
+        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+    }
+}
+
+/// One shard.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    table: HashTable<Bucket>,
+    slots: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    index: Index,
+    /// While loading, keys are not put into the index one by one; [`Shard::finish_loading`] sorts them.
+    loading: bool,
+    /// (expires_at, slot) of every live entry that expires.
+    expiry: BTreeSet<(u64, u32)>,
+    /// The marks of deletions, oldest first.
+    tombstones: VecDeque<Mark>,
+    /// The newest flush, creation or change of the keyspace: what an absent key owes its absence to.
+    mark: u64,
+    /// The newest revision that was applied here.
+    newest: u64,
+    live: u64,
+    /// Bytes of the live entries' allocations.
+    entry_bytes: u64,
+}
+
+impl Shard {
+    /// A shard that is being filled by recovery.
+    pub(crate) fn loading() -> Self {
+        Self { loading: true, ..Self::default() }
+    }
+
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        let bucket = self.table.find(Bucket::spread(hash), |bucket| {
+            bucket.hash == hash && self.entry(bucket.slot).is_some_and(|entry| entry.key() == key)
+        });
+        bucket.map(|bucket| bucket.slot)
+    }
+
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.slots.get(index(slot)).and_then(Option::as_ref)
+    }
+
+    /// What is known about `key` at `now_ms`.
+    pub(crate) fn look_up(&self, hash: u32, key: &[u8], now_ms: u64) -> Lookup<'_> {
+        let Some(entry) = self.find(hash, key).and_then(|slot| self.entry(slot)) else {
+            return Lookup::Absent { seen: self.mark };
+        };
+        if entry.is_tombstone() {
+            Lookup::Absent { seen: entry.revision().max(self.mark) }
+        } else if entry.expired(now_ms) {
+            Lookup::Expired(entry)
+        } else {
+            Lookup::Live(entry)
+        }
+    }
+
+    /// Makes one change, unless something newer is there already. The one place where a key changes.
+    ///
+    /// `durable` is the newest revision that no crash can take back: marks of deletions up to it are dropped.
+    /// Returns the entry that was replaced or removed, to be freed without the lock.
+    pub(crate) fn apply(&mut self, hash: u32, effect: Effect<'_>, durable: u64) -> Option<Entry> {
+        self.purge(durable);
+        let (key, revision) = match &effect {
+            Effect::Put(entry) => (entry.key(), entry.revision()),
+            Effect::Delete { key, revision } | Effect::Remove { key, revision } => (*key, *revision),
+        };
+        let found = self.find(hash, key);
+        let newer = found.and_then(|slot| self.entry(slot)).is_some_and(|entry| entry.revision() >= revision);
+        self.newest = self.newest.max(revision);
+        if newer {
+            return None;
+        }
+        match (effect, found) {
+            (Effect::Put(entry), Some(slot)) => self.replace(slot, entry),
+            (Effect::Put(entry), None) => {
+                self.insert(hash, entry);
+                None
+            }
+            (Effect::Delete { key, .. }, Some(slot)) => {
+                let old = self.replace(slot, Entry::tombstone(key, revision));
+                self.tombstones.push_back(Mark { revision, slot, hash });
+                old
+            }
+            (Effect::Remove { .. }, Some(slot)) => self.remove(slot, hash),
+            (Effect::Delete { .. } | Effect::Remove { .. }, None) => None,
+        }
+    }
+
+    fn insert(&mut self, hash: u32, entry: Entry) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            slot32(self.slots.len() - 1)
+        });
+        self.count_in(slot, &entry);
+        if !self.loading {
+            self.index.insert(slot, entry.key(), keys_of(&self.slots));
+        }
+        if let Some(place) = self.slots.get_mut(index(slot)) {
+            *place = Some(entry);
+        }
+        self.table.insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| Bucket::spread(bucket.hash));
+    }
+
+    fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
+        self.count_in(slot, &entry);
+        let old = self.slots.get_mut(index(slot)).and_then(|place| place.replace(entry));
+        if let Some(old) = &old {
+            self.count_out(slot, old);
+        }
+        old
+    }
+
+    fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
+        if let Some(key) = self.slots.get(index(slot)).and_then(Option::as_ref).map(Entry::key)
+            && !self.loading
+        {
+            self.index.remove(key, keys_of(&self.slots));
+        }
+        let found = self.table.find_entry(Bucket::spread(hash), |bucket| bucket.slot == slot);
+        if let Ok(bucket) = found {
+            bucket.remove();
+        }
+        let old = self.slots.get_mut(index(slot)).and_then(Option::take);
+        if let Some(old) = &old {
+            self.count_out(slot, old);
+        }
+        self.free.push(slot);
+        old
+    }
+
+    fn count_in(&mut self, slot: u32, entry: &Entry) {
+        if !entry.is_tombstone() {
+            self.live += 1;
+            self.entry_bytes += entry.footprint();
+            if let Some(at) = entry.expires_at_ms() {
+                self.expiry.insert((at, slot));
+            }
+        }
+    }
+
+    fn count_out(&mut self, slot: u32, entry: &Entry) {
+        if !entry.is_tombstone() {
+            self.live -= 1;
+            self.entry_bytes -= entry.footprint();
+            if let Some(at) = entry.expires_at_ms() {
+                self.expiry.remove(&(at, slot));
+            }
+        }
+    }
+
+    /// Drops the marks of deletions that are durable, where they are still the newest word about their key.
+    pub(crate) fn purge(&mut self, durable: u64) {
+        while let Some(mark) = self.tombstones.front().copied()
+            && mark.revision <= durable
+        {
+            self.tombstones.pop_front();
+            let is_last_word = |entry: &&Entry| entry.is_tombstone() && entry.revision() == mark.revision;
+            if self.entry(mark.slot).filter(is_last_word).is_some() {
+                drop(self.remove(mark.slot, mark.hash));
+            }
+        }
+    }
+
+    /// Whether marks of deletions are waiting to be dropped.
+    pub(crate) fn has_marks(&self) -> bool {
+        !self.tombstones.is_empty()
+    }
+
+    /// Empties the shard of everything older than `revision`. Swaps the tables out, so that it takes no time while the
+    /// lock is held; only replay can meet entries that are newer, and then moves them.
+    pub(crate) fn flush(&mut self, revision: u64) -> Drained {
+        let newest = self.newest;
+        let loading = self.loading;
+        let mut old = std::mem::take(self);
+        self.loading = loading;
+        self.mark = revision;
+        self.newest = newest.max(revision);
+        if newest > revision {
+            for bucket in &old.table {
+                let place = old.slots.get_mut(index(bucket.slot));
+                let kept = place.filter(|place| place.as_ref().is_some_and(|entry| entry.revision() > revision));
+                if let Some(entry) = kept.and_then(Option::take) {
+                    old.live -= u64::from(!entry.is_tombstone());
+                    if let Some(at) = entry.expires_at_ms() {
+                        old.expiry.remove(&(at, bucket.slot));
+                    }
+                    self.insert(bucket.hash, entry);
+                }
+            }
+        }
+        Drained { slots: old.slots, expiry: old.expiry, live: old.live, _index: old.index, _table: old.table }
+    }
+
+    /// Notes that the keyspace was created or changed by `revision`.
+    pub(crate) fn set_mark(&mut self, revision: u64) {
+        self.mark = self.mark.max(revision);
+        self.newest = self.newest.max(revision);
+    }
+
+    /// The newest flush, creation or change of the keyspace.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// Sorts the keys of a loaded shard and ends the loading.
+    pub(crate) fn finish_loading(&mut self) {
+        self.purge(u64::MAX);
+        let slots = self.slots.iter().enumerate().filter(|(_, place)| place.is_some());
+        let slots = slots.map(|(slot, _)| slot32(slot)).collect();
+        self.index = Index::build(slots, keys_of(&self.slots));
+        self.loading = false;
+    }
+
+    /// The entries in key order from the first key that is `from` or behind it, marks of deletions and expired ones
+    /// included: the caller tells what each means for its answer.
+    pub(crate) fn range(&self, from: &[u8]) -> impl Iterator<Item = &Entry> {
+        self.index.from(from, keys_of(&self.slots)).filter_map(|slot| self.entry(slot))
+    }
+
+    /// Entries whose time has come at `now_ms`, earliest first.
+    pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = &Entry> {
+        self.expiry.range(..=(now_ms, u32::MAX)).filter_map(|(_, slot)| self.entry(*slot))
+    }
+
+    /// Numbers about this shard at `now_ms`.
+    pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
+        let table = self.table.capacity() * (size_of::<Bucket>() + 1) + self.slots.capacity() * size_of::<Option<Entry>>();
+        ShardStats {
+            live: self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count()),
+            entry_bytes: self.entry_bytes,
+            overhead_bytes: wide(table + self.index.footprint() + self.free.capacity() * size_of::<u32>()),
+            expiring: wide(self.expiry.len()),
+            marks: wide(self.tombstones.len()),
+        }
+    }
+}
+
+/// Numbers about a shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ShardStats {
+    /// Entries that anybody can read.
+    pub(crate) live: u64,
+    /// Bytes of the entries' allocations.
+    pub(crate) entry_bytes: u64,
+    /// Bytes of the tables around them.
+    pub(crate) overhead_bytes: u64,
+    /// Entries that expire some time.
+    pub(crate) expiring: u64,
+    /// Marks of deletions.
+    pub(crate) marks: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::{FactsTable, Parts};
+    use crate::record::Meta;
+
+    fn entry(key: &str, revision: u64, expires_at_ms: Option<u64>) -> Entry {
+        let table = FactsTable::new();
+        let meta = Meta::of_type(Meta::TEXT);
+        let parts = Parts { key: key.as_bytes(), meta, expires_at_ms, created_at_ms: 1 };
+        let mut entry = Entry::reserve(&parts, 0, &table);
+        entry.set_revision(revision);
+        entry
+    }
+
+    fn hash(key: &str) -> u32 {
+        // Half of the keys collide on purpose.
+        crc32fast::hash(key.as_bytes()) & 3
+    }
+
+    fn put(shard: &mut Shard, key: &str, revision: u64) {
+        drop(shard.apply(hash(key), Effect::Put(entry(key, revision, None)), 0));
+    }
+
+    fn keys(shard: &Shard) -> Vec<(String, u64)> {
+        let live = shard.range(b"").filter(|entry| !entry.is_tombstone());
+        live.map(|entry| (String::from_utf8_lossy(entry.key()).into_owned(), entry.revision())).collect()
+    }
+
+    #[test]
+    fn an_older_change_never_replaces_a_newer_one() {
+        let mut shard = Shard::default();
+        put(&mut shard, "a", 5);
+        put(&mut shard, "a", 4);
+        assert_eq!(keys(&shard), [("a".to_owned(), 5)]);
+        drop(shard.apply(hash("a"), Effect::Delete { key: b"a", revision: 3 }, 0));
+        drop(shard.apply(hash("a"), Effect::Remove { key: b"a", revision: 5 }, 0));
+        assert_eq!(keys(&shard), [("a".to_owned(), 5)]);
+    }
+
+    #[test]
+    fn a_deletion_is_remembered_until_it_is_durable() {
+        let mut shard = Shard::default();
+        put(&mut shard, "a", 1);
+        drop(shard.apply(hash("a"), Effect::Delete { key: b"a", revision: 2 }, 1));
+        assert!(matches!(shard.look_up(hash("a"), b"a", 0), Lookup::Absent { seen: 2 }));
+        shard.purge(1);
+        assert!(shard.has_marks());
+        shard.purge(2);
+        assert!(matches!(shard.look_up(hash("a"), b"a", 0), Lookup::Absent { seen: 0 }));
+        assert_eq!(shard.stats(0).live, 0);
+        assert!(shard.slots.iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_mark_that_was_written_over_does_not_remove_the_new_entry() {
+        let mut shard = Shard::default();
+        put(&mut shard, "a", 1);
+        drop(shard.apply(hash("a"), Effect::Delete { key: b"a", revision: 2 }, 0));
+        put(&mut shard, "a", 3);
+        shard.purge(10);
+        assert_eq!(keys(&shard), [("a".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn a_flush_keeps_what_is_newer_than_itself() {
+        let mut shard = Shard::loading();
+        for (key, revision) in [("a", 1), ("b", 7), ("c", 3)] {
+            put(&mut shard, key, revision);
+        }
+        assert_eq!(shard.flush(5).live_at(0), 2);
+        shard.finish_loading();
+        assert_eq!(keys(&shard), [("b".to_owned(), 7)]);
+        assert_eq!(shard.flush(8).live_at(0), 1);
+        assert!(keys(&shard).is_empty());
+        assert!(matches!(shard.look_up(hash("b"), b"b", 0), Lookup::Absent { seen: 8 }));
+    }
+
+    #[test]
+    fn what_has_expired_is_neither_found_nor_counted() {
+        let mut shard = Shard::default();
+        drop(shard.apply(hash("a"), Effect::Put(entry("a", 1, Some(100))), 0));
+        put(&mut shard, "b", 2);
+        assert!(matches!(shard.look_up(hash("a"), b"a", 99), Lookup::Live(_)));
+        assert!(matches!(shard.look_up(hash("a"), b"a", 100), Lookup::Expired(_)));
+        assert_eq!((shard.stats(99).live, shard.stats(100).live), (2, 1));
+        assert_eq!(shard.due(100).count(), 1);
+        put(&mut shard, "a", 3);
+        assert_eq!(shard.due(100).count(), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a store can be told, with units in the names. It knows nothing of configuration files.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What a successful answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// On disk before the answer.
+    Synced,
+    /// Handed to the operating system; on disk within `sync_interval` and one sync.
+    Written,
+    /// Never logged; empty after a restart.
+    Memory,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Synced => "synced",
+            Self::Written => "written",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// What recovery does with a tail that may be torn or damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TailPolicy {
+    /// Refuse to start.
+    Refuse,
+    /// Put it into quarantine and go on, visibly.
+    Tolerate,
+}
+
+/// The settings of a store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Size of a log segment, in bytes.
+    pub segment_bytes: u64,
+    /// Most bytes of one write to the log.
+    pub batch_bytes: usize,
+    /// Most bytes of changes that wait to be written.
+    pub pending_bytes: u64,
+    /// Longest time that a written change waits for its sync.
+    pub sync_interval: Duration,
+    /// Largest payload of a record, in bytes; written into each segment's header.
+    pub max_record_bytes: u32,
+    /// Bytes set aside so that deletes work on a full disk; `None` = one segment + 1 MiB, at most 1/16 of the disk.
+    pub reserve_bytes: Option<u64>,
+    /// What to do with a tail that may be torn or damaged.
+    pub tail: TailPolicy,
+    /// Parts of the map with a lock of their own; a power of two.
+    pub shards: usize,
+    /// Fastest that a snapshot is written; `None` = no limit.
+    pub snapshot_bytes_per_second: Option<u64>,
+    /// No compaction before the log has this many bytes.
+    pub compaction_min_bytes: u64,
+    /// Longest time that a change waits for room in the log.
+    pub room_wait: Duration,
+    /// What `default` should be; `None` leaves it as stored (`synced` when new).
+    pub default_durability: Option<Durability>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            batch_bytes: 1 << 20,
+            pending_bytes: 64 << 20,
+            sync_interval: Duration::from_secs(1),
+            max_record_bytes: (16 << 20) + (64 << 10),
+            reserve_bytes: None,
+            tail: TailPolicy::Refuse,
+            shards: 256,
+            snapshot_bytes_per_second: None,
+            compaction_min_bytes: 64 << 20,
+            room_wait: Duration::from_secs(5),
+            default_durability: None,
+        }
+    }
+}
