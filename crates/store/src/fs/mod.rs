@@ -13,8 +13,6 @@ use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use crate::int::wide;
-
 /// A directory. Names are single path components; anything else is `InvalidInput`.
 ///
 /// Durability contract: creating, renaming and removing an entry survive a power cut only after [`Dir::sync`] on the
@@ -62,6 +60,10 @@ pub trait Dir: Debug + Send + Sync {
 }
 
 /// An open file. All positions are explicit: there is no cursor to share.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length of a file is a call to the system that can fail"
+)]
 pub trait File: Debug + Send + Sync {
     /// Reads up to `buf.len()` bytes at `offset`; 0 only at the end of the file. May be short; never `Interrupted`.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -97,6 +99,16 @@ pub struct Space {
     pub free: u64,
 }
 
+/// Whether `name` is a single path component: what every [`Dir`] takes as a name.
+fn is_name(name: &str) -> bool {
+    !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
+}
+
+/// A count of bytes as a distance in a file.
+fn widen(count: usize) -> u64 {
+    u64::try_from(count).expect("no supported machine counts in more than 64 bits")
+}
+
 /// Reads exactly `buf.len()` bytes at `offset`; `UnexpectedEof` where the file ends before.
 pub fn read_exact_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buf.is_empty() {
@@ -104,7 +116,7 @@ pub fn read_exact_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        offset += wide(n);
+        offset += widen(n);
         buf = buf.get_mut(n..).unwrap_or_default();
     }
     Ok(())
@@ -125,7 +137,7 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
         match file.write_at(&[IoSlice::new(bytes)], offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                offset += wide(n);
+                offset += widen(n);
                 bytes = bytes.get(n..).unwrap_or_default();
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -142,8 +154,14 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
 /// knows which of the two files a power cut would leave.
 pub fn replace(dir: &dyn Dir, name: &str, bytes: &[u8]) -> Result<(), Replace> {
     let temporary = format!("{name}.tmp");
-    let before = |source| Replace { renamed: false, source };
-    let after = |source| Replace { renamed: true, source };
+    let before = |source| Replace {
+        renamed: false,
+        source,
+    };
+    let after = |source| Replace {
+        renamed: true,
+        source,
+    };
     match dir.remove(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(before(e)),
         Ok(()) | Err(_) => {}

@@ -1,0 +1,50 @@
+//! Why a server did not start or did not stop well, and the exit code that says so. It must not print: the command
+//! line does.
+
+use std::io;
+
+/// Why the server stopped other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The endpoint is not `host:port`.
+    #[error("server.endpoint {endpoint:?} is not host:port: {reason}")]
+    Endpoint {
+        /// As it was given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {endpoint}: {source}; stop what uses it or choose another server.endpoint"
+    )]
+    Bind {
+        /// As it was given.
+        endpoint: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread, a runtime or a signal handler could not be had.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was being tried.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ServerError {
+    /// The process exit code, as in `sysexits.h`: 65 data refused, 69 address or directory in use, 70 internal, 74 I/O,
+    /// 78 configuration.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Endpoint { .. } => 78,
+            Self::Bind { .. } => 69,
+            Self::System { .. } => 70,
+        }
+    }
+}

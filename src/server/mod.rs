@@ -1,0 +1,135 @@
+//! The composition root: builds every part, binds, serves, drains. It must hold no rule of its own: what a key, a
+//! request or a record may be is said below.
+
+mod error;
+mod listen;
+mod options;
+mod stop;
+
+use std::net::{SocketAddr, TcpListener};
+use std::thread::{self, JoinHandle};
+use std::{io, panic};
+
+use actix_web::rt::System;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use error::ServerError;
+pub use options::{Limits, OnSyncError, Options, Storage};
+use stop::{Stop, Stopper, stop};
+
+/// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
+pub fn run(options: Options) -> Result<(), ServerError> {
+    let server = Server::bind(options)?;
+    let (stopper, stop) = stop();
+    System::new().block_on(async {
+        let signals = [SignalKind::terminate(), SignalKind::interrupt()];
+        for kind in signals {
+            let mut received = signal(kind).map_err(|source| ServerError::System {
+                what: "handle signals",
+                source,
+            })?;
+            let stopper = stopper.clone();
+            actix_web::rt::spawn(async move {
+                while received.recv().await.is_some() {
+                    stopper.ask();
+                }
+            });
+        }
+        server.serve(stop).await
+    })
+}
+
+/// Serves on a thread of its own and returns as soon as the address is bound: for tests and for embedding.
+pub fn spawn(options: Options) -> Result<Handle, ServerError> {
+    let server = Server::bind(options)?;
+    let addresses = server.addresses();
+    let (stopper, stop) = stop();
+    let thread = thread::Builder::new()
+        .name("standpipe".to_owned())
+        .spawn(move || System::new().block_on(server.serve(stop)))
+        .map_err(|source| ServerError::System {
+            what: "start a thread",
+            source,
+        })?;
+    Ok(Handle {
+        addresses,
+        stopper,
+        thread,
+    })
+}
+
+/// A server that runs on a thread of its own. Dropping it asks nothing: the server runs on.
+#[derive(Debug)]
+pub struct Handle {
+    addresses: Vec<SocketAddr>,
+    stopper: Stopper,
+    thread: JoinHandle<Result<(), ServerError>>,
+}
+
+impl Handle {
+    /// The addresses that are listened on, with their real ports. Never empty.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Asks to stop, as a signal would: the first time to drain, the second time to stop at once.
+    pub fn ask_to_stop(&self) {
+        self.stopper.ask();
+    }
+
+    /// Waits for the server to have ended, and passes its panic on.
+    pub fn join(self) -> Result<(), ServerError> {
+        self.thread
+            .join()
+            .unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+    }
+}
+
+/// A server with its listeners bound and nothing else done.
+#[derive(Debug)]
+struct Server {
+    options: Options,
+    listeners: Vec<TcpListener>,
+}
+
+impl Server {
+    fn bind(options: Options) -> Result<Self, ServerError> {
+        let listeners = listen::listen(&options.endpoint)?;
+        Ok(Self { options, listeners })
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
+    }
+
+    async fn serve(self, mut stop: Stop) -> Result<(), ServerError> {
+        let Self { options, listeners } = self;
+        let failed = |source: io::Error| ServerError::System {
+            what: "serve",
+            source,
+        };
+        let mut http =
+            HttpServer::new(|| App::new().route("/livez", web::get().to(HttpResponse::Ok)))
+                .workers(options.workers.get())
+                .keep_alive(options.keep_alive)
+                .shutdown_timeout(options.drain_timeout.as_secs())
+                .disable_signals();
+        for listener in listeners {
+            http = http.listen(listener).map_err(failed)?;
+        }
+        let http = http.run();
+        let handle = http.handle();
+        actix_web::rt::spawn(async move {
+            stop.asked().await;
+            tokio::select! {
+                () = handle.stop(true) => {}
+                () = stop.asked_again() => handle.stop(false).await,
+            }
+        });
+        http.await.map_err(failed)
+    }
+}

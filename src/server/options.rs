@@ -1,0 +1,107 @@
+//! What the server can be told, checked and typed. It must not know where a setting came from: file, environment and
+//! flags are the configuration's business.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+/// Everything that a running server needs to know. [`Options::default`] is the documented default of every setting.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `server.endpoint`: `host:port`. An empty host means every interface, port 0 any free port.
+    pub endpoint: String,
+    /// `server.workers`: threads that serve requests. Default: as many as there are processors.
+    pub workers: NonZeroUsize,
+    /// `server.keep_alive`: how long an idle connection is kept open.
+    pub keep_alive: Duration,
+    /// `server.shutdown_delay`: how long a stopping server goes on serving while `/readyz` already says no.
+    pub shutdown_delay: Duration,
+    /// `server.drain_timeout`: how long requests in flight may take to finish once the listener is closed.
+    pub drain_timeout: Duration,
+    /// `server.read_wait`: the longest that an answer waits until what it tells of is as durable as promised.
+    pub read_wait: Duration,
+    /// `server.allowed_hosts`: names, beside `localhost` and IP literals, that a `Host` header may carry on a loopback
+    /// address. Without a port, compared without case.
+    pub allowed_hosts: Vec<String>,
+    /// `limits.*`
+    pub limits: Limits,
+    /// `storage.*`
+    pub storage: Storage,
+    /// `log.on_sync_error`
+    pub on_sync_error: OnSyncError,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            endpoint: "127.0.0.1:8080".to_owned(),
+            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            keep_alive: Duration::from_secs(75),
+            shutdown_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(10),
+            read_wait: Duration::from_secs(5),
+            allowed_hosts: Vec::new(),
+            limits: Limits::default(),
+            storage: Storage::default(),
+            on_sync_error: OnSyncError::Exit,
+        }
+    }
+}
+
+/// The limits on what a client may send or hold open.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `limits.key_bytes`: the longest key, in bytes after percent-decoding.
+    pub key_bytes: usize,
+    /// `limits.value_bytes`: the largest value, in bytes.
+    pub value_bytes: usize,
+    /// `limits.inflight_bytes`: the most bytes of request bodies held at one time, over all connections.
+    pub inflight_bytes: usize,
+    /// `limits.body_stall`: how long a request's body may make no progress.
+    pub body_stall: Duration,
+    /// `limits.read_stall`: how long a reader may take nothing of its answer.
+    pub read_stall: Duration,
+    /// `limits.head_timeout`: how long the first request's head may take to arrive.
+    pub head_timeout: Duration,
+    /// `limits.connections`: the most connections served at one time; more wait to be accepted.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes: 1024,
+            value_bytes: 16 << 20,
+            inflight_bytes: 256 << 20,
+            body_stall: Duration::from_secs(10),
+            read_stall: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(5),
+            connections: 25_000,
+        }
+    }
+}
+
+/// Where the data lives.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// `storage.path`: the directory that holds `store/` and the lock. Made where it is absent.
+    pub path: PathBuf,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("./data"),
+        }
+    }
+}
+
+/// What to do when the disk fails to sync.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnSyncError {
+    /// Stop with a non-zero exit code: whoever supervises the process starts it again, and recovery decides.
+    Exit,
+    /// Go on answering reads of what is durable; every write is refused.
+    ReadOnly,
+}
