@@ -23,15 +23,26 @@ enum Kind {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the wall clock"
+        )]
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let wall_ms = millis(wall);
-        Self { base_ms: AtomicU64::new(wall_ms.saturating_sub(boot_ms())), kind: Kind::System }
+        Self {
+            base_ms: AtomicU64::new(wall_ms.saturating_sub(boot_ms())),
+            kind: Kind::System,
+        }
     }
 
     /// A clock for tests that stands at `now_ms` until [`Clock::advance`] moves it.
     pub fn manual(now_ms: u64) -> Self {
-        Self { base_ms: AtomicU64::new(now_ms), kind: Kind::Manual }
+        Self {
+            base_ms: AtomicU64::new(now_ms),
+            kind: Kind::Manual,
+        }
     }
 
     /// Unix milliseconds; never goes back within a process.
@@ -63,7 +74,10 @@ impl Clock {
 
 fn boot() -> Duration {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(t.tv_sec).unwrap_or(0),
+        u32::try_from(t.tv_nsec).unwrap_or(0),
+    )
 }
 
 fn boot_ms() -> u64 {

@@ -18,7 +18,9 @@ pub enum OpenError {
     #[error("{0}")]
     Corrupt(Damage),
     /// The directory was written by a version of the format that this program does not know.
-    #[error("{file}: format version {found} is not known to this program (it knows {known}): use a newer standpipe")]
+    #[error(
+        "{file}: format version {found} is not known to this program (it knows {known}): use a newer standpipe"
+    )]
     UnknownFormat {
         /// The file.
         file: String,
@@ -83,7 +85,9 @@ impl OpenError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Locked { .. } => ErrorClass::InUse,
-            Self::Corrupt(_) | Self::UnknownFormat { .. } | Self::NotAStore { .. } => ErrorClass::Data,
+            Self::Corrupt(_) | Self::UnknownFormat { .. } | Self::NotAStore { .. } => {
+                ErrorClass::Data
+            }
             Self::SyncFailed { .. } | Self::Io { .. } => ErrorClass::Io,
             Self::DurabilityFixed { .. } => ErrorClass::Config,
         }

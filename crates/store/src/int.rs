@@ -6,7 +6,10 @@ const _: () = assert!(usize::BITS <= u64::BITS);
 /// A length as a file offset or counter.
 #[inline]
 pub(crate) const fn wide(n: usize) -> u64 {
-    #[expect(clippy::as_conversions, reason = "usize has at most 64 bits, asserted above")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "usize has at most 64 bits, asserted above"
+    )]
     {
         n as u64
     }
@@ -21,7 +24,11 @@ pub(crate) fn narrow(n: u64) -> usize {
 /// The low 32 bits.
 #[inline]
 pub(crate) const fn low32(n: u64) -> u32 {
-    #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "the low half is what is asked for"
+    )]
     {
         n as u32
     }
@@ -36,7 +43,10 @@ pub(crate) fn slot32(n: usize) -> u32 {
 /// A 32-bit slot as an index.
 #[inline]
 pub(crate) const fn index(n: u32) -> usize {
-    #[expect(clippy::as_conversions, reason = "usize has at least 32 bits on every target with std")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "usize has at least 32 bits on every target with std"
+    )]
     {
         n as usize
     }

@@ -1,14 +1,50 @@
-//! The durable map.
-#![deny(unsafe_code)]
+//! A durable map: sharded memory, a write-ahead log, snapshots, recovery.
+//!
+//! [`Store::open`] locks a directory, loads its newest snapshot, replays its log and goes on in a new segment. Every change
+//! takes room in the log, then, under its shard's lock, the next revision; it is applied at once and becomes durable with
+//! the batch that it lies in. An answer about anything is released by [`Store::wait_durable`] once everything that it met
+//! is on disk: *apply first, acknowledge and reveal after*.
+//!
+//! What is promised, and what a start does with what it finds, is told in `docs/durability.md` and `docs/format.md`.
+//!
+//! The crate knows no HTTP, no JSON and no async runtime; its futures may be polled by any.
+
 mod clock;
+mod compaction;
 mod error;
 pub mod fs;
 mod int;
+mod log;
+mod manifest;
 mod map;
+mod offline;
 mod options;
+mod progress;
 mod record;
+mod recovery;
+mod snapshot;
+mod stats;
+mod store;
+mod wait;
+
 pub use clock::Clock;
-pub use error::*;
-pub use map::{Entry, Facts, FactsOf, MAX_KEY_BYTES};
-pub use options::*;
+pub use compaction::Compacted;
+pub use error::{CompactError, Damage, ErrorClass, Lost, OpenError, Verdict, WriteError};
+pub use log::{Level, LogStats};
+pub use map::{Entry, Facts, FactsOf, Keyspace, MAX_KEY_BYTES};
+pub use offline::{Repair, Repaired, Report, check, repair};
+pub use options::{Durability, Options, TailPolicy};
+pub use progress::{Phase, Progress};
 pub use record::Meta;
+pub use stats::{Health, Stats};
+pub use store::{
+    Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Read, Scan, Store, Version, Versions,
+};
+pub use wait::block_on;
+
+/// Random bytes from the system.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has randomness once it has started a service");
+    bytes
+}

@@ -61,19 +61,26 @@ impl<'a> Meta<'a> {
 
     /// A value of that media type and nothing else.
     pub const fn of_type(content_type: &'a str) -> Self {
-        Self { content_type, content_encoding: None, owner: None }
+        Self {
+            content_type,
+            content_encoding: None,
+            owner: None,
+        }
     }
 
     /// Whether the strings are short enough to be stored.
     pub fn fits(&self) -> bool {
         let optional = |text: Option<&str>| text.map_or(0, str::len);
-        self.content_type.len() + optional(self.content_encoding) + optional(self.owner) <= Self::MAX_BYTES
+        self.content_type.len() + optional(self.content_encoding) + optional(self.owner)
+            <= Self::MAX_BYTES
     }
 
     pub(crate) fn encoded(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(6 + self.content_type.len());
         for text in [Some(self.content_type), self.content_encoding, self.owner] {
-            let len = text.map_or(ABSENT, |text| u16::try_from(text.len()).expect("Meta::fits is checked before"));
+            let len = text.map_or(ABSENT, |text| {
+                u16::try_from(text.len()).expect("Meta::fits is checked before")
+            });
             bytes.extend_from_slice(&len.to_le_bytes());
             bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
         }
@@ -83,8 +90,16 @@ impl<'a> Meta<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut take = Take(bytes);
         let content_type = take.text()?.ok_or(Malformed("the media type is absent"))?;
-        let meta = Self { content_type, content_encoding: take.text()?, owner: take.text()? };
-        if take.0.is_empty() { Ok(meta) } else { Err(Malformed("bytes behind the meta strings")) }
+        let meta = Self {
+            content_type,
+            content_encoding: take.text()?,
+            owner: take.text()?,
+        };
+        if take.0.is_empty() {
+            Ok(meta)
+        } else {
+            Err(Malformed("bytes behind the meta strings"))
+        }
     }
 }
 
@@ -104,18 +119,38 @@ pub(crate) struct KeyspaceRecord {
 /// A change, read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
-    Put { keyspace: u32, parts: Parts<'a>, value: &'a [u8] },
-    Delete { keyspace: u32, key: &'a [u8] },
-    Expire { keyspace: u32, keys: Vec<&'a [u8]> },
-    Flush { keyspace: u32 },
+    Put {
+        keyspace: u32,
+        parts: Parts<'a>,
+        value: &'a [u8],
+    },
+    Delete {
+        keyspace: u32,
+        key: &'a [u8],
+    },
+    Expire {
+        keyspace: u32,
+        keys: Vec<&'a [u8]>,
+    },
+    Flush {
+        keyspace: u32,
+    },
     Keyspace(KeyspaceRecord),
-    Drop { keyspace: u32 },
+    Drop {
+        keyspace: u32,
+    },
     Seal,
     Mark,
 }
 
 /// Appends everything of a put's payload but key and value, which follow it in one piece.
 pub(crate) fn put_prefix(out: &mut Vec<u8>, keyspace: u32, parts: &Parts<'_>, time_ms: u64) {
+    out.extend_from_slice(&keyspace.to_le_bytes());
+    put_parts(out, parts, time_ms);
+}
+
+/// Appends what a put and an entry of a snapshot have in common, up to the key, which follows.
+pub(crate) fn put_parts(out: &mut Vec<u8>, parts: &Parts<'_>, time_ms: u64) {
     let media = match parts.meta {
         meta if meta == Meta::of_type(Meta::TEXT) => MEDIA_TEXT,
         meta if meta == Meta::of_type(Meta::BINARY) => MEDIA_BINARY,
@@ -123,8 +158,8 @@ pub(crate) fn put_prefix(out: &mut Vec<u8>, keyspace: u32, parts: &Parts<'_>, ti
     };
     let created = (parts.created_at_ms != time_ms).then_some(parts.created_at_ms);
     let expires = parts.expires_at_ms;
-    let flags = if expires.is_some() { HAS_EXPIRY } else { 0 } | if created.is_some() { HAS_CREATED } else { 0 };
-    out.extend_from_slice(&keyspace.to_le_bytes());
+    let flags = if expires.is_some() { HAS_EXPIRY } else { 0 }
+        | if created.is_some() { HAS_CREATED } else { 0 };
     out.extend_from_slice(&[flags, media]);
     out.extend_from_slice(&key_len(parts.key));
     for at in [expires, created].into_iter().flatten() {
@@ -144,7 +179,7 @@ pub(crate) fn delete(keyspace: u32, key: &[u8]) -> Vec<u8> {
 }
 
 /// The payload of an expiry of several keys.
-pub(crate) fn expire<'k>(keyspace: u32, keys: impl ExactSizeIterator<Item = &'k [u8]>) -> Vec<u8> {
+pub(crate) fn expire(keyspace: u32, keys: &[&[u8]]) -> Vec<u8> {
     let mut out = keyspace.to_le_bytes().to_vec();
     out.extend_from_slice(&crate::int::slot32(keys.len()).to_le_bytes());
     for key in keys {
@@ -180,7 +215,11 @@ impl KeyspaceRecord {
             let len = usize::from(take.u16()?);
             take.bytes(len)?;
         }
-        Ok(Self { id, name, durability })
+        Ok(Self {
+            id,
+            name,
+            durability,
+        })
     }
 }
 
@@ -202,7 +241,9 @@ fn durability_of(code: u8) -> Result<Durability, Malformed> {
 }
 
 fn key_len(key: &[u8]) -> [u8; 2] {
-    u16::try_from(key.len()).expect("keys are checked against MAX_KEY_BYTES before").to_le_bytes()
+    u16::try_from(key.len())
+        .expect("keys are checked against MAX_KEY_BYTES before")
+        .to_le_bytes()
 }
 
 impl<'a> Record<'a> {
@@ -213,7 +254,10 @@ impl<'a> Record<'a> {
             kind::PUT => return Self::decode_put(payload, time_ms),
             kind::DELETE => {
                 let keyspace = take.u32()?;
-                return Ok(Self::Delete { keyspace, key: take.0 });
+                return Ok(Self::Delete {
+                    keyspace,
+                    key: take.0,
+                });
             }
             kind::EXPIRE => {
                 let keyspace = take.u32()?;
@@ -221,21 +265,33 @@ impl<'a> Record<'a> {
                 let keys = (0..count).map(|_| take.key()).collect::<Result<_, _>>()?;
                 Self::Expire { keyspace, keys }
             }
-            kind::FLUSH => Self::Flush { keyspace: take.u32()? },
-            kind::DROP => Self::Drop { keyspace: take.u32()? },
+            kind::FLUSH => Self::Flush {
+                keyspace: take.u32()?,
+            },
+            kind::DROP => Self::Drop {
+                keyspace: take.u32()?,
+            },
             kind::KEYSPACE => return KeyspaceRecord::decode(payload).map(Self::Keyspace),
             kind::SEAL => Self::Seal,
             kind::MARK => Self::Mark,
             _ => return Err(Malformed("unknown record type")),
         };
-        if take.0.is_empty() { Ok(record) } else { Err(Malformed("bytes behind the record")) }
+        if take.0.is_empty() {
+            Ok(record)
+        } else {
+            Err(Malformed("bytes behind the record"))
+        }
     }
 
     fn decode_put(payload: &'a [u8], time_ms: u64) -> Result<Self, Malformed> {
         let mut take = Take(payload);
         let keyspace = take.u32()?;
-        let (parts, value) = put_rest(&mut take, time_ms)?;
-        Ok(Self::Put { keyspace, parts, value })
+        let parts = take_parts(&mut take, time_ms)?;
+        Ok(Self::Put {
+            keyspace,
+            parts,
+            value: take.0,
+        })
     }
 
     /// Whether a record of this type takes a revision of its own.
@@ -244,13 +300,21 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads what follows the keyspace in a put: the parts and the value, which is the rest.
-fn put_rest<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<(Parts<'a>, &'a [u8]), Malformed> {
+/// Reads what [`put_parts`] wrote, and the key; the value follows.
+pub(crate) fn take_parts<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<Parts<'a>, Malformed> {
     let flags = take.u8()?;
     let media = take.u8()?;
     let key_len = usize::from(take.u16()?);
-    let expires_at_ms = if flags & HAS_EXPIRY == 0 { None } else { Some(take.u64()?) };
-    let created_at_ms = if flags & HAS_CREATED == 0 { time_ms } else { take.u64()? };
+    let expires_at_ms = if flags & HAS_EXPIRY == 0 {
+        None
+    } else {
+        Some(take.u64()?)
+    };
+    let created_at_ms = if flags & HAS_CREATED == 0 {
+        time_ms
+    } else {
+        take.u64()?
+    };
     let meta = match media {
         MEDIA_TEXT => Meta::of_type(Meta::TEXT),
         MEDIA_BINARY => Meta::of_type(Meta::BINARY),
@@ -261,7 +325,12 @@ fn put_rest<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<(Parts<'a>, &'a [u8
         _ => return Err(Malformed("unknown media code")),
     };
     let key = take.bytes(key_len)?;
-    Ok((Parts { key, meta, expires_at_ms, created_at_ms }, take.0))
+    Ok(Parts {
+        key,
+        meta,
+        expires_at_ms,
+        created_at_ms,
+    })
 }
 
 /// Reads from the front of a slice; running out is an error, never a panic.
@@ -270,13 +339,19 @@ pub(crate) struct Take<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Take<'a> {
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (front, rest) = self.0.split_at_checked(len).ok_or(Malformed("it ends early"))?;
+        let (front, rest) = self
+            .0
+            .split_at_checked(len)
+            .ok_or(Malformed("it ends early"))?;
         self.0 = rest;
         Ok(front)
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (front, rest) = self.0.split_first_chunk().ok_or(Malformed("it ends early"))?;
+        let (front, rest) = self
+            .0
+            .split_first_chunk()
+            .ok_or(Malformed("it ends early"))?;
         self.0 = rest;
         Ok(*front)
     }
@@ -313,17 +388,22 @@ impl<'a> Take<'a> {
 }
 
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
-    str::from_utf8(bytes).ok().ok_or(Malformed("a text is not UTF-8"))
+    str::from_utf8(bytes)
+        .ok()
+        .ok_or(Malformed("a text is not UTF-8"))
 }
 
 /// The most bytes that the payload of a put takes, however it comes out.
 pub(crate) fn put_payload_len(parts: &Parts<'_>, value_len: usize) -> u64 {
-    let meta = if parts.meta == Meta::of_type(Meta::TEXT) || parts.meta == Meta::of_type(Meta::BINARY) {
-        0
-    } else {
-        let optional = |text: Option<&str>| text.map_or(0, str::len);
-        8 + parts.meta.content_type.len() + optional(parts.meta.content_encoding) + optional(parts.meta.owner)
-    };
+    let meta =
+        if parts.meta == Meta::of_type(Meta::TEXT) || parts.meta == Meta::of_type(Meta::BINARY) {
+            0
+        } else {
+            let optional = |text: Option<&str>| text.map_or(0, str::len);
+            8 + parts.meta.content_type.len()
+                + optional(parts.meta.content_encoding)
+                + optional(parts.meta.owner)
+        };
     wide(8 + 16 + meta + parts.key.len()) + wide(value_len)
 }
 
@@ -340,30 +420,74 @@ mod tests {
         let metas = [
             Meta::of_type(Meta::TEXT),
             Meta::of_type(Meta::BINARY),
-            Meta { content_type: "a/b", content_encoding: Some(""), owner: Some("o") },
+            Meta {
+                content_type: "a/b",
+                content_encoding: Some(""),
+                owner: Some("o"),
+            },
         ];
         for meta in metas {
             for (expires_at_ms, created_at_ms) in [(None, 5), (Some(9), 5), (Some(9), 4)] {
-                let parts = Parts { key: b"key", meta, expires_at_ms, created_at_ms };
+                let parts = Parts {
+                    key: b"key",
+                    meta,
+                    expires_at_ms,
+                    created_at_ms,
+                };
                 let mut payload = Vec::new();
                 put_prefix(&mut payload, 1, &parts, 5);
                 payload.extend_from_slice(b"keyvalue");
                 assert!(wide(payload.len()) <= put_payload_len(&parts, 5));
-                assert_eq!(round(kind::PUT, &payload, 5), Record::Put { keyspace: 1, parts, value: b"value" });
+                assert_eq!(
+                    round(kind::PUT, &payload, 5),
+                    Record::Put {
+                        keyspace: 1,
+                        parts,
+                        value: b"value"
+                    }
+                );
                 for cut in 0..payload.len() - 5 {
-                    assert!(Record::decode(kind::PUT, &payload[..cut], 5).is_err(), "cut at {cut}");
+                    assert!(
+                        Record::decode(kind::PUT, &payload[..cut], 5).is_err(),
+                        "cut at {cut}"
+                    );
                 }
             }
         }
-        assert_eq!(round(kind::DELETE, &delete(3, b"k"), 0), Record::Delete { keyspace: 3, key: b"k" });
+        assert_eq!(
+            round(kind::DELETE, &delete(3, b"k"), 0),
+            Record::Delete {
+                keyspace: 3,
+                key: b"k"
+            }
+        );
         let keys: [&[u8]; 2] = [b"a", b""];
-        let expired = expire(3, keys.into_iter());
-        assert_eq!(round(kind::EXPIRE, &expired, 0), Record::Expire { keyspace: 3, keys: keys.to_vec() });
-        assert_eq!(round(kind::FLUSH, &whole_keyspace(9), 0), Record::Flush { keyspace: 9 });
-        assert_eq!(round(kind::DROP, &whole_keyspace(9), 0), Record::Drop { keyspace: 9 });
-        let keyspace = KeyspaceRecord { id: 7, name: "default".to_owned(), durability: Durability::Written };
+        let expired = expire(3, &keys);
+        assert_eq!(
+            round(kind::EXPIRE, &expired, 0),
+            Record::Expire {
+                keyspace: 3,
+                keys: keys.to_vec()
+            }
+        );
+        assert_eq!(
+            round(kind::FLUSH, &whole_keyspace(9), 0),
+            Record::Flush { keyspace: 9 }
+        );
+        assert_eq!(
+            round(kind::DROP, &whole_keyspace(9), 0),
+            Record::Drop { keyspace: 9 }
+        );
+        let keyspace = KeyspaceRecord {
+            id: 7,
+            name: "default".to_owned(),
+            durability: Durability::Written,
+        };
         let encoded = keyspace.encoded();
-        assert_eq!(round(kind::KEYSPACE, &encoded, 0), Record::Keyspace(keyspace));
+        assert_eq!(
+            round(kind::KEYSPACE, &encoded, 0),
+            Record::Keyspace(keyspace)
+        );
         assert!(Record::decode(200, b"", 0).is_err());
         assert!(Record::decode(kind::SEAL, b"x", 0).is_err());
     }
@@ -372,6 +496,9 @@ mod tests {
     fn a_count_that_the_payload_cannot_hold_is_malformed_without_allocating() {
         let mut lie = 1_u32.to_le_bytes().to_vec();
         lie.extend_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Record::decode(kind::EXPIRE, &lie, 0), Err(Malformed("it ends early")));
+        assert_eq!(
+            Record::decode(kind::EXPIRE, &lie, 0),
+            Err(Malformed("it ends early"))
+        );
     }
 }

@@ -66,7 +66,8 @@ impl Entry {
                 packed |= FACTS;
                 let encoded = parts.meta.encoded();
                 prefix.extend_from_slice(&INLINE.to_le_bytes());
-                let len = u16::try_from(encoded.len()).expect("Meta::fits bounds the encoded length");
+                let len =
+                    u16::try_from(encoded.len()).expect("Meta::fits bounds the encoded length");
                 prefix.extend_from_slice(&len.to_le_bytes());
                 prefix.extend_from_slice(&encoded);
             }
@@ -88,7 +89,10 @@ impl Entry {
     fn build(packed: u64, prefix: &[u8], key: &[u8], value_len: usize) -> Self {
         const ZEROS: &[u8] = &[0; 4096];
         let len = prefix.len() + key.len() + value_len;
-        let head = Head { revision: 0, packed };
+        let head = Head {
+            revision: 0,
+            packed,
+        };
         let mut thin = ZEROS.get(..len).map_or_else(
             // A large zeroed vector is untouched memory: the copy costs one pass, not two.
             || ThinArc::from_header_and_slice(head, &vec![0; len]),
@@ -110,7 +114,8 @@ impl Entry {
     pub(crate) fn fill<R>(&mut self, write: impl FnOnce(&mut [u8]) -> R) -> R {
         let start = self.value_start();
         self.0.with_arc_mut(|arc| {
-            let inner = triomphe::Arc::get_mut(arc).expect("a draft is not shared before it is put");
+            let inner =
+                triomphe::Arc::get_mut(arc).expect("a draft is not shared before it is put");
             write(inner.slice_mut().split_at_mut(start).1)
         })
     }
@@ -118,7 +123,8 @@ impl Entry {
     /// Gives the entry its place in the order of changes; only before it is shared.
     pub(crate) fn set_revision(&mut self, revision: u64) {
         self.0.with_arc_mut(|arc| {
-            let inner = triomphe::Arc::get_mut(arc).expect("a draft is not shared before it is put");
+            let inner =
+                triomphe::Arc::get_mut(arc).expect("a draft is not shared before it is put");
             inner.header_mut().revision = revision;
         });
     }
@@ -143,11 +149,17 @@ impl Entry {
         if !self.has(FACTS) {
             return 0;
         }
-        if self.facts_id() == INLINE { 6 + self.inline_len() } else { 4 }
+        if self.facts_id() == INLINE {
+            6 + self.inline_len()
+        } else {
+            4
+        }
     }
 
     fn facts_id(&self) -> u32 {
-        self.bytes().first_chunk().map_or(INLINE, |id| u32::from_le_bytes(*id))
+        self.bytes()
+            .first_chunk()
+            .map_or(INLINE, |id| u32::from_le_bytes(*id))
     }
 
     fn inline_len(&self) -> usize {
@@ -174,7 +186,9 @@ impl Entry {
     #[inline]
     pub fn key(&self) -> &[u8] {
         let start = self.key_start();
-        self.bytes().get(start..start + self.key_len()).unwrap_or_default()
+        self.bytes()
+            .get(start..start + self.key_len())
+            .unwrap_or_default()
     }
 
     /// The value, exactly as it was put.
@@ -243,11 +257,16 @@ impl Entry {
         } else {
             TEXT_ID
         };
-        table.shared(id).map_or_else(|| FactsOf::Inline(self.inline_facts()), FactsOf::Shared)
+        table
+            .shared(id)
+            .map_or_else(|| FactsOf::Inline(self.inline_facts()), FactsOf::Shared)
     }
 
     fn inline_facts(&self) -> Facts {
-        let encoded = self.bytes().get(6..6 + self.inline_len()).unwrap_or_default();
+        let encoded = self
+            .bytes()
+            .get(6..6 + self.inline_len())
+            .unwrap_or_default();
         Facts::of(&Meta::decode(encoded).unwrap_or(Meta::of_type(Meta::BINARY)))
     }
 }
@@ -282,7 +301,12 @@ mod tests {
     use super::*;
 
     fn parts<'a>(meta: Meta<'a>, expires_at_ms: Option<u64>) -> Parts<'a> {
-        Parts { key: b"a/key", meta, expires_at_ms, created_at_ms: 1_800_000_000_123 }
+        Parts {
+            key: b"a/key",
+            meta,
+            expires_at_ms,
+            created_at_ms: 1_800_000_000_123,
+        }
     }
 
     #[test]
@@ -291,7 +315,11 @@ mod tests {
         let metas = [
             Meta::of_type(Meta::TEXT),
             Meta::of_type(Meta::BINARY),
-            Meta { content_type: "image/png", content_encoding: Some("br"), owner: Some("pump") },
+            Meta {
+                content_type: "image/png",
+                content_encoding: Some("br"),
+                owner: Some("pump"),
+            },
         ];
         for meta in metas {
             for expires in [None, Some(1_900_000_000_000)] {
@@ -318,7 +346,11 @@ mod tests {
         for n in 0..5_000 {
             table.id(&Meta::of_type(&format!("x/{n}")));
         }
-        let meta = Meta { content_type: "x/last", content_encoding: None, owner: Some("s") };
+        let meta = Meta {
+            content_type: "x/last",
+            content_encoding: None,
+            owner: Some("s"),
+        };
         let mut entry = Entry::reserve(&parts(meta, Some(9)), 3, &table);
         entry.fill(|value| value.copy_from_slice(b"abc"));
         assert_eq!((entry.key(), entry.value()), (&b"a/key"[..], &b"abc"[..]));

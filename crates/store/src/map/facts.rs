@@ -118,7 +118,9 @@ impl FactsTable {
 
     /// The facts with that id.
     pub(crate) fn shared(&self, id: u32) -> Option<&Facts> {
-        self.slots.get(crate::int::index(id)).and_then(OnceLock::get)
+        self.slots
+            .get(crate::int::index(id))
+            .and_then(OnceLock::get)
     }
 }
 
@@ -129,7 +131,11 @@ mod tests {
     #[test]
     fn equal_combinations_share_an_id_and_a_full_table_says_so() {
         let table = FactsTable::new();
-        let json = Meta { content_type: "application/json", content_encoding: Some("gzip"), owner: None };
+        let json = Meta {
+            content_type: "application/json",
+            content_encoding: Some("gzip"),
+            owner: None,
+        };
         let id = table.id(&json).unwrap();
         assert_eq!(table.id(&json), Some(id));
         assert_eq!(table.shared(id).unwrap().as_meta(), json);

@@ -27,16 +27,26 @@ impl Index {
     }
 
     /// The place of `key`: chunk and position, and whether it is there.
-    fn place<'k>(&self, key: &[u8], key_of: &impl Fn(u32) -> &'k [u8]) -> (usize, Result<usize, usize>) {
-        let after = self.chunks.partition_point(|chunk| chunk.first().is_some_and(|slot| key_of(*slot) <= key));
+    fn place<'k>(
+        &self,
+        key: &[u8],
+        key_of: &impl Fn(u32) -> &'k [u8],
+    ) -> (usize, Result<usize, usize>) {
+        let after = self
+            .chunks
+            .partition_point(|chunk| chunk.first().is_some_and(|slot| key_of(*slot) <= key));
         let chunk = after.saturating_sub(1);
-        let found = self.chunks.get(chunk).map_or(Err(0), |slots| slots.binary_search_by(|slot| key_of(*slot).cmp(key)));
+        let found = self.chunks.get(chunk).map_or(Err(0), |slots| {
+            slots.binary_search_by(|slot| key_of(*slot).cmp(key))
+        });
         (chunk, found)
     }
 
     /// Adds `slot`, whose key is `key`. Does nothing where the key is there already.
     pub(crate) fn insert<'k>(&mut self, slot: u32, key: &[u8], key_of: impl Fn(u32) -> &'k [u8]) {
-        let (chunk, Err(position)) = self.place(key, &key_of) else { return };
+        let (chunk, Err(position)) = self.place(key, &key_of) else {
+            return;
+        };
         let Some(slots) = self.chunks.get_mut(chunk) else {
             self.chunks.push(vec![slot]);
             return;
@@ -44,7 +54,11 @@ impl Index {
         slots.insert(position, slot);
         if slots.len() > CHUNK {
             // Keys that come in order fill the chunk before and start a new one: no half-empty chunks behind.
-            let at = if position + 1 == slots.len() { CHUNK } else { CHUNK / 2 };
+            let at = if position + 1 == slots.len() {
+                CHUNK
+            } else {
+                CHUNK / 2
+            };
             let upper = slots.split_off(at);
             slots.shrink_to(CHUNK);
             self.chunks.insert(chunk + 1, upper);
@@ -53,8 +67,12 @@ impl Index {
 
     /// Takes the slot of `key` out.
     pub(crate) fn remove<'k>(&mut self, key: &[u8], key_of: impl Fn(u32) -> &'k [u8]) {
-        let (chunk, Ok(position)) = self.place(key, &key_of) else { return };
-        let Some(slots) = self.chunks.get_mut(chunk) else { return };
+        let (chunk, Ok(position)) = self.place(key, &key_of) else {
+            return;
+        };
+        let Some(slots) = self.chunks.get_mut(chunk) else {
+            return;
+        };
         slots.remove(position);
         if slots.is_empty() {
             self.chunks.remove(chunk);
@@ -62,10 +80,18 @@ impl Index {
     }
 
     /// The slots in key order from the first key that is `from` or behind it.
-    pub(crate) fn from<'k>(&self, from: &[u8], key_of: impl Fn(u32) -> &'k [u8]) -> impl Iterator<Item = u32> {
+    pub(crate) fn from<'k>(
+        &self,
+        from: &[u8],
+        key_of: impl Fn(u32) -> &'k [u8],
+    ) -> impl Iterator<Item = u32> {
         let (chunk, place) = self.place(from, &key_of);
         let position = place.unwrap_or_else(|position| position);
-        let first = self.chunks.get(chunk).and_then(|slots| slots.get(position..)).unwrap_or_default();
+        let first = self
+            .chunks
+            .get(chunk)
+            .and_then(|slots| slots.get(position..))
+            .unwrap_or_default();
         let rest = self.chunks.get(chunk + 1..).unwrap_or_default();
         first.iter().copied().chain(rest.iter().flatten().copied())
     }
@@ -79,7 +105,12 @@ impl Index {
 
 /// A function that shows keys out of a table of slots, for [`Index`].
 pub(crate) fn keys_of<'s>(slots: &'s [Option<super::Entry>]) -> impl Fn(u32) -> &'s [u8] {
-    |slot| slots.get(index(slot)).and_then(Option::as_ref).map_or(&[], super::Entry::key)
+    |slot| {
+        slots
+            .get(index(slot))
+            .and_then(Option::as_ref)
+            .map_or(&[], super::Entry::key)
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +122,13 @@ mod tests {
     use super::*;
 
     fn keys() -> Vec<Vec<u8>> {
-        (0..3_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) % 3_001).to_string().into_bytes()).collect()
+        (0..3_000_u32)
+            .map(|n| {
+                (n.wrapping_mul(2_654_435_761) % 3_001)
+                    .to_string()
+                    .into_bytes()
+            })
+            .collect()
     }
 
     #[test]
@@ -111,7 +148,12 @@ mod tests {
         for index in [&inserted, &built] {
             let found: Vec<_> = index.from(b"", key_of).map(key_of).collect();
             assert_eq!(found, expected);
-            assert!(index.chunks.iter().all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK));
+            assert!(
+                index
+                    .chunks
+                    .iter()
+                    .all(|chunk| !chunk.is_empty() && chunk.len() <= CHUNK)
+            );
         }
     }
 

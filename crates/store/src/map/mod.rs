@@ -6,6 +6,7 @@
 mod entry;
 mod facts;
 mod index;
+mod keyspace;
 mod shard;
 
 use std::hash::{BuildHasher, Hasher};
@@ -14,10 +15,12 @@ use crossbeam_utils::CachePadded;
 use foldhash::quality::FixedState;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use entry::{Entry, MAX_KEY_BYTES};
 pub(crate) use entry::Parts;
-pub use facts::{Facts, FactsOf};
+pub use entry::{Entry, MAX_KEY_BYTES};
 pub(crate) use facts::FactsTable;
+pub use facts::{Facts, FactsOf};
+pub use keyspace::Keyspace;
+pub(crate) use keyspace::{ById, Keyspaces};
 pub(crate) use shard::{Drained, Effect, Lookup, Shard, ShardStats};
 
 use crate::int::{low32, narrow};
@@ -46,7 +49,9 @@ impl Map {
     pub(crate) fn new(shards: usize, seed: u64, make: impl Fn() -> Shard) -> Self {
         let count = shards.clamp(1, 1 << 16).next_power_of_two();
         Self {
-            shards: (0..count).map(|_| CachePadded::new(RwLock::new(make()))).collect(),
+            shards: (0..count)
+                .map(|_| CachePadded::new(RwLock::new(make())))
+                .collect(),
             hasher: FixedState::with_seed(seed),
             shift: 64 - count.trailing_zeros(),
         }
@@ -60,11 +65,16 @@ impl Map {
         let hash = hasher.finish();
         // A shift by 64 would overflow: with one shard everything is in it.
         let shard = hash.checked_shr(self.shift).unwrap_or(0);
-        Place { shard: narrow(shard), hash: low32(hash) }
+        Place {
+            shard: narrow(shard),
+            hash: low32(hash),
+        }
     }
 
     fn at(&self, shard: usize) -> &RwLock<Shard> {
-        self.shards.get(shard).expect("a place is within the shards of its own map")
+        self.shards
+            .get(shard)
+            .expect("a place is within the shards of its own map")
     }
 
     /// Locks a shard for reading.

@@ -71,7 +71,7 @@ struct Mark {
 /// What a flush takes out, to be freed without any lock.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    slots: Vec<Option<Entry>>,
+    _slots: Vec<Option<Entry>>,
     expiry: BTreeSet<(u64, u32)>,
     /// Entries that were live, the expired ones included.
     live: u64,
@@ -111,12 +111,18 @@ pub(crate) struct Shard {
 impl Shard {
     /// A shard that is being filled by recovery.
     pub(crate) fn loading() -> Self {
-        Self { loading: true, ..Self::default() }
+        Self {
+            loading: true,
+            ..Self::default()
+        }
     }
 
     fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let bucket = self.table.find(Bucket::spread(hash), |bucket| {
-            bucket.hash == hash && self.entry(bucket.slot).is_some_and(|entry| entry.key() == key)
+            bucket.hash == hash
+                && self
+                    .entry(bucket.slot)
+                    .is_some_and(|entry| entry.key() == key)
         });
         bucket.map(|bucket| bucket.slot)
     }
@@ -125,14 +131,21 @@ impl Shard {
         self.slots.get(index(slot)).and_then(Option::as_ref)
     }
 
-    /// What is known about `key` at `now_ms`.
-    pub(crate) fn look_up(&self, hash: u32, key: &[u8], now_ms: u64) -> Lookup<'_> {
+    /// What is known about `key`. The time is asked for only where the entry expires.
+    pub(crate) fn look_up(
+        &self,
+        hash: u32,
+        key: &[u8],
+        now_ms: impl FnOnce() -> u64,
+    ) -> Lookup<'_> {
         let Some(entry) = self.find(hash, key).and_then(|slot| self.entry(slot)) else {
             return Lookup::Absent { seen: self.mark };
         };
         if entry.is_tombstone() {
-            Lookup::Absent { seen: entry.revision().max(self.mark) }
-        } else if entry.expired(now_ms) {
+            Lookup::Absent {
+                seen: entry.revision().max(self.mark),
+            }
+        } else if entry.expires_at_ms().is_some_and(|at| at <= now_ms()) {
             Lookup::Expired(entry)
         } else {
             Lookup::Live(entry)
@@ -147,10 +160,14 @@ impl Shard {
         self.purge(durable);
         let (key, revision) = match &effect {
             Effect::Put(entry) => (entry.key(), entry.revision()),
-            Effect::Delete { key, revision } | Effect::Remove { key, revision } => (*key, *revision),
+            Effect::Delete { key, revision } | Effect::Remove { key, revision } => {
+                (*key, *revision)
+            }
         };
         let found = self.find(hash, key);
-        let newer = found.and_then(|slot| self.entry(slot)).is_some_and(|entry| entry.revision() >= revision);
+        let newer = found
+            .and_then(|slot| self.entry(slot))
+            .is_some_and(|entry| entry.revision() >= revision);
         self.newest = self.newest.max(revision);
         if newer {
             return None;
@@ -163,7 +180,11 @@ impl Shard {
             }
             (Effect::Delete { key, .. }, Some(slot)) => {
                 let old = self.replace(slot, Entry::tombstone(key, revision));
-                self.tombstones.push_back(Mark { revision, slot, hash });
+                self.tombstones.push_back(Mark {
+                    revision,
+                    slot,
+                    hash,
+                });
                 old
             }
             (Effect::Remove { .. }, Some(slot)) => self.remove(slot, hash),
@@ -183,12 +204,18 @@ impl Shard {
         if let Some(place) = self.slots.get_mut(index(slot)) {
             *place = Some(entry);
         }
-        self.table.insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| Bucket::spread(bucket.hash));
+        self.table
+            .insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| {
+                Bucket::spread(bucket.hash)
+            });
     }
 
     fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
         self.count_in(slot, &entry);
-        let old = self.slots.get_mut(index(slot)).and_then(|place| place.replace(entry));
+        let old = self
+            .slots
+            .get_mut(index(slot))
+            .and_then(|place| place.replace(entry));
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
@@ -196,12 +223,18 @@ impl Shard {
     }
 
     fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
-        if let Some(key) = self.slots.get(index(slot)).and_then(Option::as_ref).map(Entry::key)
+        if let Some(key) = self
+            .slots
+            .get(index(slot))
+            .and_then(Option::as_ref)
+            .map(Entry::key)
             && !self.loading
         {
             self.index.remove(key, keys_of(&self.slots));
         }
-        let found = self.table.find_entry(Bucket::spread(hash), |bucket| bucket.slot == slot);
+        let found = self
+            .table
+            .find_entry(Bucket::spread(hash), |bucket| bucket.slot == slot);
         if let Ok(bucket) = found {
             bucket.remove();
         }
@@ -239,7 +272,8 @@ impl Shard {
             && mark.revision <= durable
         {
             self.tombstones.pop_front();
-            let is_last_word = |entry: &&Entry| entry.is_tombstone() && entry.revision() == mark.revision;
+            let is_last_word =
+                |entry: &&Entry| entry.is_tombstone() && entry.revision() == mark.revision;
             if self.entry(mark.slot).filter(is_last_word).is_some() {
                 drop(self.remove(mark.slot, mark.hash));
             }
@@ -263,7 +297,11 @@ impl Shard {
         if newest > revision {
             for bucket in &old.table {
                 let place = old.slots.get_mut(index(bucket.slot));
-                let kept = place.filter(|place| place.as_ref().is_some_and(|entry| entry.revision() > revision));
+                let kept = place.filter(|place| {
+                    place
+                        .as_ref()
+                        .is_some_and(|entry| entry.revision() > revision)
+                });
                 if let Some(entry) = kept.and_then(Option::take) {
                     old.live -= u64::from(!entry.is_tombstone());
                     if let Some(at) = entry.expires_at_ms() {
@@ -273,7 +311,13 @@ impl Shard {
                 }
             }
         }
-        Drained { slots: old.slots, expiry: old.expiry, live: old.live, _index: old.index, _table: old.table }
+        Drained {
+            _slots: old.slots,
+            expiry: old.expiry,
+            live: old.live,
+            _index: old.index,
+            _table: old.table,
+        }
     }
 
     /// Notes that the keyspace was created or changed by `revision`.
@@ -290,7 +334,11 @@ impl Shard {
     /// Sorts the keys of a loaded shard and ends the loading.
     pub(crate) fn finish_loading(&mut self) {
         self.purge(u64::MAX);
-        let slots = self.slots.iter().enumerate().filter(|(_, place)| place.is_some());
+        let slots = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, place)| place.is_some());
         let slots = slots.map(|(slot, _)| slot32(slot)).collect();
         self.index = Index::build(slots, keys_of(&self.slots));
         self.loading = false;
@@ -299,21 +347,28 @@ impl Shard {
     /// The entries in key order from the first key that is `from` or behind it, marks of deletions and expired ones
     /// included: the caller tells what each means for its answer.
     pub(crate) fn range(&self, from: &[u8]) -> impl Iterator<Item = &Entry> {
-        self.index.from(from, keys_of(&self.slots)).filter_map(|slot| self.entry(slot))
+        self.index
+            .from(from, keys_of(&self.slots))
+            .filter_map(|slot| self.entry(slot))
     }
 
     /// Entries whose time has come at `now_ms`, earliest first.
     pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = &Entry> {
-        self.expiry.range(..=(now_ms, u32::MAX)).filter_map(|(_, slot)| self.entry(*slot))
+        self.expiry
+            .range(..=(now_ms, u32::MAX))
+            .filter_map(|(_, slot)| self.entry(*slot))
     }
 
     /// Numbers about this shard at `now_ms`.
     pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
-        let table = self.table.capacity() * (size_of::<Bucket>() + 1) + self.slots.capacity() * size_of::<Option<Entry>>();
+        let table = self.table.capacity() * (size_of::<Bucket>() + 1)
+            + self.slots.capacity() * size_of::<Option<Entry>>();
         ShardStats {
             live: self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count()),
             entry_bytes: self.entry_bytes,
-            overhead_bytes: wide(table + self.index.footprint() + self.free.capacity() * size_of::<u32>()),
+            overhead_bytes: wide(
+                table + self.index.footprint() + self.free.capacity() * size_of::<u32>(),
+            ),
             expiring: wide(self.expiry.len()),
             marks: wide(self.tombstones.len()),
         }
@@ -344,7 +399,12 @@ mod tests {
     fn entry(key: &str, revision: u64, expires_at_ms: Option<u64>) -> Entry {
         let table = FactsTable::new();
         let meta = Meta::of_type(Meta::TEXT);
-        let parts = Parts { key: key.as_bytes(), meta, expires_at_ms, created_at_ms: 1 };
+        let parts = Parts {
+            key: key.as_bytes(),
+            meta,
+            expires_at_ms,
+            created_at_ms: 1,
+        };
         let mut entry = Entry::reserve(&parts, 0, &table);
         entry.set_revision(revision);
         entry
@@ -361,7 +421,13 @@ mod tests {
 
     fn keys(shard: &Shard) -> Vec<(String, u64)> {
         let live = shard.range(b"").filter(|entry| !entry.is_tombstone());
-        live.map(|entry| (String::from_utf8_lossy(entry.key()).into_owned(), entry.revision())).collect()
+        live.map(|entry| {
+            (
+                String::from_utf8_lossy(entry.key()).into_owned(),
+                entry.revision(),
+            )
+        })
+        .collect()
     }
 
     #[test]
@@ -370,8 +436,22 @@ mod tests {
         put(&mut shard, "a", 5);
         put(&mut shard, "a", 4);
         assert_eq!(keys(&shard), [("a".to_owned(), 5)]);
-        drop(shard.apply(hash("a"), Effect::Delete { key: b"a", revision: 3 }, 0));
-        drop(shard.apply(hash("a"), Effect::Remove { key: b"a", revision: 5 }, 0));
+        drop(shard.apply(
+            hash("a"),
+            Effect::Delete {
+                key: b"a",
+                revision: 3,
+            },
+            0,
+        ));
+        drop(shard.apply(
+            hash("a"),
+            Effect::Remove {
+                key: b"a",
+                revision: 5,
+            },
+            0,
+        ));
         assert_eq!(keys(&shard), [("a".to_owned(), 5)]);
     }
 
@@ -379,12 +459,25 @@ mod tests {
     fn a_deletion_is_remembered_until_it_is_durable() {
         let mut shard = Shard::default();
         put(&mut shard, "a", 1);
-        drop(shard.apply(hash("a"), Effect::Delete { key: b"a", revision: 2 }, 1));
-        assert!(matches!(shard.look_up(hash("a"), b"a", 0), Lookup::Absent { seen: 2 }));
+        drop(shard.apply(
+            hash("a"),
+            Effect::Delete {
+                key: b"a",
+                revision: 2,
+            },
+            1,
+        ));
+        assert!(matches!(
+            shard.look_up(hash("a"), b"a", || 0),
+            Lookup::Absent { seen: 2 }
+        ));
         shard.purge(1);
         assert!(shard.has_marks());
         shard.purge(2);
-        assert!(matches!(shard.look_up(hash("a"), b"a", 0), Lookup::Absent { seen: 0 }));
+        assert!(matches!(
+            shard.look_up(hash("a"), b"a", || 0),
+            Lookup::Absent { seen: 0 }
+        ));
         assert_eq!(shard.stats(0).live, 0);
         assert!(shard.slots.iter().all(Option::is_none));
     }
@@ -393,7 +486,14 @@ mod tests {
     fn a_mark_that_was_written_over_does_not_remove_the_new_entry() {
         let mut shard = Shard::default();
         put(&mut shard, "a", 1);
-        drop(shard.apply(hash("a"), Effect::Delete { key: b"a", revision: 2 }, 0));
+        drop(shard.apply(
+            hash("a"),
+            Effect::Delete {
+                key: b"a",
+                revision: 2,
+            },
+            0,
+        ));
         put(&mut shard, "a", 3);
         shard.purge(10);
         assert_eq!(keys(&shard), [("a".to_owned(), 3)]);
@@ -410,7 +510,10 @@ mod tests {
         assert_eq!(keys(&shard), [("b".to_owned(), 7)]);
         assert_eq!(shard.flush(8).live_at(0), 1);
         assert!(keys(&shard).is_empty());
-        assert!(matches!(shard.look_up(hash("b"), b"b", 0), Lookup::Absent { seen: 8 }));
+        assert!(matches!(
+            shard.look_up(hash("b"), b"b", || 0),
+            Lookup::Absent { seen: 8 }
+        ));
     }
 
     #[test]
@@ -418,8 +521,14 @@ mod tests {
         let mut shard = Shard::default();
         drop(shard.apply(hash("a"), Effect::Put(entry("a", 1, Some(100))), 0));
         put(&mut shard, "b", 2);
-        assert!(matches!(shard.look_up(hash("a"), b"a", 99), Lookup::Live(_)));
-        assert!(matches!(shard.look_up(hash("a"), b"a", 100), Lookup::Expired(_)));
+        assert!(matches!(
+            shard.look_up(hash("a"), b"a", || 99),
+            Lookup::Live(_)
+        ));
+        assert!(matches!(
+            shard.look_up(hash("a"), b"a", || 100),
+            Lookup::Expired(_)
+        ));
         assert_eq!((shard.stats(99).live, shard.stats(100).live), (2, 1));
         assert_eq!(shard.due(100).count(), 1);
         put(&mut shard, "a", 3);

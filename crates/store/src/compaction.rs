@@ -1,0 +1,305 @@
+//! Folds the log into a snapshot while writers go on.
+//!
+//! 1. Rotate the log. S is the last revision before the rotation: everything up to it is in the map.
+//! 2. Write the entries, a bounded number per lock hold, under a temporary name. T is the newest revision met.
+//! 3. Wait until the log is durable up to T: a snapshot must never tell of what a crash could still take back.
+//! 4. Write the footer with the keyspaces as they are now; sync; drop from the page cache; read back and verify.
+//! 5. Rename; sync the directory. From the rename on a failure ends writing, because nobody knows what is on the disk.
+//! 6. Put it into the manifest, and take the generation before the previous one out, with every segment that only it needs.
+//! 7. Remove those files.
+//!
+//! A failure before step 5 only discards the new file. The order is that of Valkey's rewrite of its append-only file:
+//! rotate first, fold outside of any lock.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::error::{CompactError, Lost};
+use crate::fs::Dir;
+use crate::log::{Level, Log, is_full, segment};
+use crate::manifest::{Manifest, ManifestFile, Snapshot};
+use crate::progress::Progress;
+use crate::recovery::{Contents, read_snapshot};
+use crate::snapshot::writer::Writer;
+use crate::snapshot::{self, Identity};
+use crate::wait::block_on;
+
+/// What a compaction works on.
+#[derive(Debug)]
+pub(crate) struct Compaction<'a> {
+    pub(crate) dir: &'a Arc<dyn Dir>,
+    pub(crate) manifest: &'a ManifestFile,
+    pub(crate) contents: &'a Contents,
+    pub(crate) log: &'a Log,
+    pub(crate) clock: &'a Arc<Clock>,
+    pub(crate) bytes_per_second: Option<u64>,
+}
+
+/// A snapshot that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Every change up to this revision is in it.
+    pub revision: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its entries.
+    pub entries: u64,
+}
+
+fn discarded(what: &'static str) -> impl Fn(io::Error) -> CompactError {
+    move |error| CompactError::Discarded(format!("{what}: {error}"))
+}
+
+impl Compaction<'_> {
+    /// Makes a snapshot. `pause` waits between blocks and tells whether to go on.
+    pub(crate) fn run(
+        &self,
+        pause: impl FnMut(Duration) -> bool,
+    ) -> Result<Compacted, CompactError> {
+        self.check_space()?;
+        let lost = || {
+            self.log
+                .lost()
+                .cloned()
+                .map_or(CompactError::Closing, CompactError::Lost)
+        };
+        let s = self.log.rotate().ok_or_else(lost)?;
+        let name = snapshot::name(s);
+        if self
+            .manifest
+            .with(|manifest| manifest.snapshots.iter().any(|snapshot| snapshot.s == s))
+        {
+            // Nothing has changed since the last one.
+            return self.unchanged(s);
+        }
+        let temporary = format!("{name}.tmp");
+        drop(self.dir.remove(&temporary));
+        let (snapshot, entries) = match self.write(s, &temporary, pause) {
+            Ok(written) => written,
+            Err(error) => {
+                drop(self.dir.remove(&temporary));
+                return Err(error);
+            }
+        };
+        self.install(&temporary, &name, snapshot)?;
+        Ok(Compacted {
+            revision: s,
+            bytes: snapshot.len,
+            entries,
+        })
+    }
+
+    fn unchanged(&self, s: u64) -> Result<Compacted, CompactError> {
+        let known = self.manifest.with(|manifest| {
+            manifest
+                .snapshots
+                .iter()
+                .find(|snapshot| snapshot.s == s)
+                .copied()
+        });
+        let snapshot = known.ok_or(CompactError::Closing)?;
+        let entries = self
+            .contents
+            .keyspaces
+            .all()
+            .iter()
+            .map(|keyspace| keyspace.map.stats(self.clock.now_ms()).live)
+            .sum();
+        Ok(Compacted {
+            revision: s,
+            bytes: snapshot.len,
+            entries,
+        })
+    }
+
+    /// 1.2 times the live bytes have to be free.
+    fn check_space(&self) -> Result<(), CompactError> {
+        let now = self.clock.now_ms();
+        let stats = self
+            .contents
+            .keyspaces
+            .all()
+            .into_iter()
+            .map(|keyspace| keyspace.map.stats(now));
+        let live: u64 = stats
+            .map(|stats| snapshot::estimate(stats.entry_bytes, stats.live))
+            .sum();
+        let needed = live + live / 5;
+        let free = self
+            .dir
+            .space()
+            .map_err(discarded("looking at the free space"))?
+            .free;
+        if free < needed {
+            Err(CompactError::NoSpace { needed, free })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write(
+        &self,
+        s: u64,
+        temporary: &str,
+        mut pause: impl FnMut(Duration) -> bool,
+    ) -> Result<(Snapshot, u64), CompactError> {
+        let store_id = self.manifest.with(|manifest| manifest.store_id);
+        let identity = Identity::new(store_id, s);
+        let clock = Arc::clone(self.clock);
+        let mut writer = Writer::create(
+            &**self.dir,
+            temporary,
+            identity,
+            clock,
+            self.bytes_per_second,
+        )
+        .map_err(discarded("creating the snapshot"))?;
+        for keyspace in self.contents.keyspaces.all() {
+            if keyspace.durability() != crate::Durability::Memory {
+                let written = writer.keyspace(&keyspace, &self.contents.facts, &mut pause);
+                written.map_err(|error| match error.kind() {
+                    io::ErrorKind::Interrupted => CompactError::Closing,
+                    _ => discarded("writing the snapshot")(error),
+                })?;
+            }
+        }
+        #[cfg(not(feature = "bug-snapshot-ahead"))]
+        block_on(self.log.reached(Level::Durable, writer.newest()))?;
+        let keyspaces = self
+            .contents
+            .keyspaces
+            .all()
+            .iter()
+            .map(|keyspace| keyspace.record())
+            .collect();
+        let dropped = self.contents.keyspaces.dropped();
+        let (footer, len) = writer
+            .finish(keyspaces, dropped)
+            .map_err(discarded("finishing the snapshot"))?;
+        let snapshot = Snapshot {
+            s,
+            t: footer.t,
+            len,
+            hash: footer.hash,
+        };
+        self.verify(temporary, &snapshot)?;
+        Ok((snapshot, footer.entries))
+    }
+
+    /// Reads back what is on the disk.
+    fn verify(&self, temporary: &str, snapshot: &Snapshot) -> Result<(), CompactError> {
+        let file = self
+            .dir
+            .open_read(temporary)
+            .map_err(discarded("reading the snapshot back"))?;
+        let store_id = self.manifest.with(|manifest| manifest.store_id);
+        let identity = Identity::new(store_id, snapshot.s);
+        let checked = snapshot::reader::verify(&*file, snapshot, &identity);
+        checked
+            .map_err(|error| CompactError::Discarded(format!("reading the snapshot back: {error}")))
+    }
+
+    /// Steps 5 to 7.
+    fn install(&self, temporary: &str, name: &str, snapshot: Snapshot) -> Result<(), CompactError> {
+        // A failed sync ends writing: what it leaves behind must not become durable knowledge.
+        if let Some(lost) = self.log.lost() {
+            drop(self.dir.remove(temporary));
+            return Err(lost.clone().into());
+        }
+        let ended = |error: &io::Error| {
+            self.log.poison(format!(
+                "replacement of {} failed: {error}",
+                self.dir.display(name)
+            ));
+            CompactError::Lost(Lost {
+                reason: error.to_string().into(),
+            })
+        };
+        self.dir
+            .rename(temporary, name)
+            .and_then(|()| self.dir.sync())
+            .map_err(|error| ended(&error))?;
+        let durable = self.log.durable();
+        let mut gone = Vec::new();
+        let updated = self.manifest.update(|manifest| {
+            manifest.durable = manifest.durable.max(durable);
+            manifest.snapshots.push(snapshot);
+            gone = prune(manifest, 2);
+        });
+        match updated {
+            Ok(()) => {}
+            Err(error) if !error.renamed && is_full(&error.source) => {
+                drop(self.dir.remove(name));
+                return Err(CompactError::Discarded(format!(
+                    "writing the manifest: {}",
+                    error.source
+                )));
+            }
+            Err(error) => return Err(ended(&error.source)),
+        }
+        remove(&**self.dir, &gone);
+        Ok(())
+    }
+}
+
+/// Takes all but the newest `keep` snapshots out of a manifest, and the segments that only they need. Returns the files.
+fn prune(manifest: &mut Manifest, keep: usize) -> Vec<String> {
+    let surplus = manifest.snapshots.len().saturating_sub(keep);
+    if surplus == 0 {
+        return Vec::new();
+    }
+    let mut gone: Vec<String> = manifest
+        .snapshots
+        .drain(..surplus)
+        .map(|snapshot| snapshot::name(snapshot.s))
+        .collect();
+    let covered = manifest.snapshots.first().map_or(0, |oldest| oldest.s);
+    manifest.segments.retain(|segment| {
+        let needed = segment
+            .sealed
+            .is_none_or(|sealed| sealed.last_revision > covered);
+        if !needed {
+            gone.push(segment::name(segment.number));
+        }
+        needed
+    });
+    gone
+}
+
+/// Removes files that the manifest no longer names; what stays is found at the next start.
+fn remove(dir: &dyn Dir, names: &[String]) {
+    for name in names {
+        if let Err(error) = dir.remove(name) {
+            tracing::warn!(file = %dir.display(name), %error, "a file that is not needed any more could not be removed");
+        }
+    }
+}
+
+/// Gives up the previous snapshot generation to free space. `true` where something was freed.
+pub(crate) fn give_up_previous(dir: &dyn Dir, manifest: &ManifestFile) -> bool {
+    if manifest.with(|manifest| manifest.snapshots.len() < 2) {
+        return false;
+    }
+    let mut gone = Vec::new();
+    let updated = manifest.update(|manifest| gone = prune(manifest, 1));
+    if updated.is_err() {
+        return false;
+    }
+    remove(dir, &gone);
+    true
+}
+
+/// Reads and checks a whole snapshot without keeping anything.
+pub(crate) fn check_snapshot(
+    dir: &dyn Dir,
+    manifest: &Manifest,
+    snapshot: &Snapshot,
+    contents: &Contents,
+    progress: &Progress,
+) -> Result<(), String> {
+    let name = snapshot::name(snapshot.s);
+    let file = dir.open_read(&name).map_err(|error| error.to_string())?;
+    read_snapshot(&*file, manifest, snapshot, contents, progress).map_err(|error| error.to_string())
+}

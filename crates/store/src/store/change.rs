@@ -1,0 +1,434 @@
+//! Changes: put, delete, flush. Each takes room before any lock; under its shard's lock it checks its conditions, takes the
+//! next revision, queues its record and applies it; what it replaced is freed outside.
+
+use std::sync::atomic::Ordering;
+
+use super::{Core, Store};
+use crate::error::WriteError;
+use crate::int::wide;
+use crate::log::frame::frame_len;
+use crate::log::{Grant, Level, Payload, Purpose};
+use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES, Parts};
+use crate::options::Durability;
+use crate::record::{self, Meta, kind};
+
+/// Stands for the keyspace in a draft's prefix.
+const NO_KEYSPACE: u32 = 0;
+
+/// The version of an entry; it never repeats, not even after a lost tail or a restored backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The random mark of the start that wrote it.
+    pub mark: u64,
+    /// The change that wrote it.
+    pub revision: u64,
+}
+
+/// A set of versions.
+#[derive(Debug, Clone, Copy)]
+pub enum Versions<'a> {
+    /// Any: the key has to be there.
+    Any,
+    /// One of these.
+    OneOf(&'a [Version]),
+}
+
+impl Versions<'_> {
+    fn matches(&self, current: Option<Version>) -> bool {
+        match (self, current) {
+            (_, None) => false,
+            (Self::Any, Some(_)) => true,
+            (Self::OneOf(versions), Some(current)) => versions.contains(&current),
+        }
+    }
+}
+
+/// What has to hold for a change to be made (RFC 9110, section 13, with strong comparison).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Conditions<'a> {
+    /// The current version has to be among these.
+    pub if_match: Option<Versions<'a>>,
+    /// The current version must not be among these.
+    pub if_none_match: Option<Versions<'a>>,
+}
+
+impl Conditions<'_> {
+    fn hold(&self, current: Option<Version>) -> bool {
+        self.if_match
+            .is_none_or(|versions| versions.matches(current))
+            && self
+                .if_none_match
+                .is_none_or(|versions| !versions.matches(current))
+    }
+}
+
+/// An entry on its way into the store: allocated once, at its exact size, filled by the caller.
+#[derive(Debug)]
+pub struct Draft {
+    entry: Entry,
+    /// What the log needs before key and value; the keyspace in front is filled in when it is known.
+    prefix: Vec<u8>,
+    created_at_ms: u64,
+}
+
+impl Draft {
+    /// The value's bytes, to be filled; zeros before.
+    pub fn fill<R>(&mut self, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.entry.fill(write)
+    }
+
+    /// The length of the value.
+    pub fn value_len(&self) -> usize {
+        self.entry.value().len()
+    }
+
+    fn payload_len(&self) -> u64 {
+        wide(self.prefix.len() + self.entry.key_and_value().len())
+    }
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Putted {
+    /// The entry has this version now.
+    Stored {
+        /// The new version.
+        version: Version,
+        /// Whether the key was absent before.
+        created: bool,
+    },
+    /// A condition did not hold; nothing changed.
+    Refused {
+        /// The current version; `None` where the key is absent.
+        current: Option<Version>,
+    },
+}
+
+/// A put, applied but perhaps not durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// What became of it.
+    pub outcome: Putted,
+    /// The newest change that it met.
+    pub seen: u64,
+    /// Its own revision, where it made a change.
+    pub own: Option<u64>,
+}
+
+/// What became of a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The key was there and is gone.
+    Removed,
+    /// The key was not there.
+    Absent,
+    /// A condition did not hold; nothing changed.
+    Refused {
+        /// The current version; `None` where the key is absent.
+        current: Option<Version>,
+    },
+}
+
+/// A delete, applied but perhaps not durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delete {
+    /// What became of it.
+    pub outcome: Deleted,
+    /// The newest change that it met.
+    pub seen: u64,
+    /// Its own revision, where it made a change.
+    pub own: Option<u64>,
+}
+
+/// A flush, applied but perhaps not durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flush {
+    /// How many entries were there.
+    pub flushed: u64,
+    /// The newest change that it met.
+    pub seen: u64,
+    /// Its own revision.
+    pub own: Option<u64>,
+}
+
+impl Store {
+    /// An entry of `key` with room for a value of `value_len` bytes, to be filled and put.
+    ///
+    /// # Errors
+    /// [`WriteError::TooLarge`] where the key or the facts are longer than any record may carry.
+    pub fn draft(
+        &self,
+        key: &[u8],
+        value_len: usize,
+        meta: &Meta<'_>,
+        expires_at_ms: Option<u64>,
+    ) -> Result<Draft, WriteError> {
+        let created_at_ms = self.core.clock.now_ms();
+        let parts = Parts {
+            key,
+            meta: *meta,
+            expires_at_ms,
+            created_at_ms,
+        };
+        let limit = self.core.log.max_record_bytes();
+        let actual = record::put_payload_len(&parts, value_len);
+        if key.len() > MAX_KEY_BYTES || !meta.fits() || actual > limit {
+            return Err(WriteError::TooLarge { limit, actual });
+        }
+        let entry = Entry::reserve(&parts, value_len, &self.core.contents.facts);
+        let mut prefix = Vec::with_capacity(32);
+        record::put_prefix(&mut prefix, NO_KEYSPACE, &parts, created_at_ms);
+        Ok(Draft {
+            entry,
+            prefix,
+            created_at_ms,
+        })
+    }
+
+    /// Puts `draft` where `when` holds. `level` is how far the caller will wait for it: the writer syncs at once for
+    /// [`Level::Durable`].
+    pub async fn put(
+        &self,
+        keyspace: &Keyspace,
+        draft: Draft,
+        when: &Conditions<'_>,
+        level: Level,
+    ) -> Result<Put, WriteError> {
+        let grant = self
+            .core
+            .grant(keyspace, draft.payload_len(), Purpose::Grow)
+            .await?;
+        Ok(self.core.put(keyspace, draft, when, level, grant))
+    }
+
+    /// Removes `key` where `when` holds. An absent key is no error and makes no change.
+    pub async fn delete(
+        &self,
+        keyspace: &Keyspace,
+        key: &[u8],
+        when: &Conditions<'_>,
+        level: Level,
+    ) -> Result<Delete, WriteError> {
+        let grant = self
+            .core
+            .grant(keyspace, wide(key.len()) + 4, Purpose::Shrink)
+            .await?;
+        Ok(self.core.delete(keyspace, key, when, level, grant))
+    }
+
+    /// Removes every entry of `keyspace` as one change.
+    pub async fn flush(&self, keyspace: &Keyspace, level: Level) -> Result<Flush, WriteError> {
+        let grant = self.core.grant(keyspace, 4, Purpose::Empty).await?;
+        Ok(self.core.flush(keyspace, level, grant))
+    }
+}
+
+/// What a change was told by the log: its revision, and what is left to do once nothing is locked.
+struct Queued<'l> {
+    revision: u64,
+    used: u64,
+    wake: Option<crate::log::Wake<'l>>,
+}
+
+impl Core {
+    /// Room for a record with a payload of `len` bytes; none is needed where nothing is logged.
+    async fn grant(
+        &self,
+        keyspace: &Keyspace,
+        len: u64,
+        purpose: Purpose,
+    ) -> Result<Option<Grant>, WriteError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(WriteError::Closing);
+        }
+        if keyspace.durability() == Durability::Memory {
+            return Ok(None);
+        }
+        let limit = self.log.max_record_bytes();
+        if len > limit {
+            return Err(WriteError::TooLarge { limit, actual: len });
+        }
+        self.log
+            .room()
+            .claim(frame_len(len), purpose)
+            .await
+            .map(Some)
+    }
+
+    /// Takes the next revision, lets `stamp` see it, and queues the record. The shard's lock is held by the caller.
+    fn queue<'l>(
+        &'l self,
+        grant: Option<&Grant>,
+        (code, time_ms, level): (u8, u64, Level),
+        prefix: &[u8],
+        entry: Option<&mut Entry>,
+    ) -> Queued<'l> {
+        if grant.is_none() {
+            let revision = self.memory_revision.fetch_add(1, Ordering::Relaxed);
+            if let Some(entry) = entry {
+                entry.set_revision(revision);
+            }
+            return Queued {
+                revision,
+                used: 0,
+                wake: None,
+            };
+        }
+        let mut queue = self.log.queue();
+        let revision = queue.next_revision();
+        let entry = entry.map(|entry| {
+            entry.set_revision(revision);
+            &*entry
+        });
+        let used = queue.push(code, time_ms, level, Payload { prefix, entry });
+        Queued {
+            revision,
+            used,
+            wake: Some(self.log.release(queue)),
+        }
+    }
+
+    /// The newest revision that no crash can take back; everything, where nothing is logged.
+    fn settled(&self, grant: Option<&Grant>) -> u64 {
+        grant.map_or(u64::MAX, |_| self.log.durable())
+    }
+
+    fn put(
+        &self,
+        keyspace: &Keyspace,
+        draft: Draft,
+        when: &Conditions<'_>,
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Put {
+        let Draft {
+            mut entry,
+            mut prefix,
+            created_at_ms,
+        } = draft;
+        let place = keyspace.map.place(entry.key());
+        if let Some(id) = prefix.first_chunk_mut() {
+            *id = keyspace.id().to_le_bytes();
+        }
+        let mut shard = keyspace.map.write(place.shard);
+        let (current, seen) =
+            self.current(shard.look_up(place.hash, entry.key(), || created_at_ms));
+        if !when.hold(current) {
+            return Put {
+                outcome: Putted::Refused { current },
+                seen,
+                own: None,
+            };
+        }
+        let fields = (kind::PUT, created_at_ms, level);
+        let Queued {
+            revision,
+            used,
+            wake,
+        } = self.queue(grant.as_ref(), fields, &prefix, Some(&mut entry));
+        let settled = self.settled(grant.as_ref());
+        let old = shard.apply(place.hash, Effect::Put(entry), settled);
+        drop(shard);
+        drop(wake);
+        drop(old);
+        if let Some(grant) = grant {
+            grant.used(used);
+        }
+        let version = self.version_of(revision);
+        Put {
+            outcome: Putted::Stored {
+                version,
+                created: current.is_none(),
+            },
+            seen,
+            own: Some(revision),
+        }
+    }
+
+    fn delete(
+        &self,
+        keyspace: &Keyspace,
+        key: &[u8],
+        when: &Conditions<'_>,
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Delete {
+        let place = keyspace.map.place(key);
+        let payload = record::delete(keyspace.id(), key);
+        let time_ms = self.clock.now_ms();
+        let mut shard = keyspace.map.write(place.shard);
+        let (current, seen) = self.current(shard.look_up(place.hash, key, || time_ms));
+        if !when.hold(current) {
+            return Delete {
+                outcome: Deleted::Refused { current },
+                seen,
+                own: None,
+            };
+        }
+        if current.is_none() {
+            return Delete {
+                outcome: Deleted::Absent,
+                seen,
+                own: None,
+            };
+        }
+        let fields = (kind::DELETE, time_ms, level);
+        let Queued {
+            revision,
+            used,
+            wake,
+        } = self.queue(grant.as_ref(), fields, &payload, None);
+        let settled = self.settled(grant.as_ref());
+        let old = shard.apply(place.hash, Effect::Delete { key, revision }, settled);
+        drop(shard);
+        drop(wake);
+        drop(old);
+        if let Some(grant) = grant {
+            grant.used(used);
+        }
+        Delete {
+            outcome: Deleted::Removed,
+            seen,
+            own: Some(revision),
+        }
+    }
+
+    fn flush(&self, keyspace: &Keyspace, level: Level, grant: Option<Grant>) -> Flush {
+        let payload = record::whole_keyspace(keyspace.id());
+        let mut shards = keyspace.map.write_all();
+        let now_ms = self.clock.now_ms();
+        let seen = shards.iter().map(|shard| shard.mark()).max().unwrap_or(0);
+        let fields = (kind::FLUSH, now_ms, level);
+        let Queued {
+            revision,
+            used,
+            wake,
+        } = self.queue(grant.as_ref(), fields, &payload, None);
+        let drained: Vec<_> = shards
+            .iter_mut()
+            .map(|shard| shard.flush(revision))
+            .collect();
+        drop(shards);
+        drop(wake);
+        if let Some(grant) = grant {
+            grant.used(used);
+        }
+        let flushed = drained.iter().map(|shard| shard.live_at(now_ms)).sum();
+        // Millions of entries take a while to free: not here, where somebody waits.
+        self.garbage.lock().extend(drained);
+        Flush {
+            flushed,
+            seen,
+            own: Some(revision),
+        }
+    }
+
+    /// The current version, and what an answer about it rests on.
+    fn current(&self, found: Lookup<'_>) -> (Option<Version>, u64) {
+        match found {
+            Lookup::Live(entry) => (Some(self.version_of(entry.revision())), entry.revision()),
+            Lookup::Expired(entry) => (None, entry.revision()),
+            Lookup::Absent { seen } => (None, seen),
+        }
+    }
+}
