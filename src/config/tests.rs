@@ -214,9 +214,20 @@ fn a_file_that_was_asked_for_has_to_be_there() {
     assert_eq!(refusal, expected);
 }
 
+/// Loads each file and compares the sentence that refuses it.
+fn assert_refused(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let refusal = Place::new()
+            .with_file("file.yml", text)
+            .load()
+            .expect_err(text);
+        assert_eq!(refusal, *expected, "{text}");
+    }
+}
+
 #[test]
-fn files_are_refused_by_place_setting_and_reason() {
-    let cases = [
+fn names_and_shapes_are_refused_by_place() {
+    assert_refused(&[
         (
             "server:\n  enpoint: ':1'\n",
             "file.yml:2: server.enpoint is not a setting; did you mean server.endpoint? (`standpipe check` prints all of them)",
@@ -230,6 +241,11 @@ fn files_are_refused_by_place_setting_and_reason() {
             "file.yml:1: whatever is not a setting; `standpipe check` prints all of them",
         ),
         (
+            "keyspaces:\n  default:\n    durabilty: synced\n",
+            "file.yml:3: keyspaces.default.durabilty is not a setting; did you mean keyspaces.default.durability? \
+             (`standpipe check` prints all of them)",
+        ),
+        (
             "server: { read_wait: 1s }\nserver: {}\n",
             "file.yml:2: server is set twice; keep one of the two",
         ),
@@ -237,6 +253,32 @@ fn files_are_refused_by_place_setting_and_reason() {
             "log:\n  recovery: refuse\n  recovery: refuse\n",
             "file.yml:3: log.recovery is set twice; keep one of the two",
         ),
+        (
+            "server:\n  endpoint: [a, b]\n",
+            "file.yml:2: server.endpoint: one value belongs here, not a list or a section",
+        ),
+        (
+            "server:\n  allowed_hosts: app.test\n",
+            "file.yml:2: server.allowed_hosts: a list belongs here: [one, two]",
+        ),
+        (
+            "- server\n",
+            "file.yml:1: a section belongs here: lines of `name: value`",
+        ),
+        (
+            "server: 7\n",
+            "file.yml:1: server: a section belongs here: lines of `name: value`",
+        ),
+        (
+            "server: { endpoint: ':1' }\n---\nserver: {}\n",
+            "file.yml:3: more than one YAML document",
+        ),
+    ]);
+}
+
+#[test]
+fn values_are_refused_by_place_setting_and_reason() {
+    assert_refused(&[
         (
             "version: '2.0'\n",
             "file.yml:1: version: \"2.0\" is not a version that this program reads; it reads '1.0'",
@@ -278,30 +320,7 @@ fn files_are_refused_by_place_setting_and_reason() {
             "storage: { path: '' }\n",
             "file.yml:1: storage.path: \"\" names no directory",
         ),
-        (
-            "server:\n  endpoint: [a, b]\n",
-            "file.yml:2: server.endpoint: one value belongs here, not a list or a section",
-        ),
-        (
-            "server:\n  allowed_hosts: app.test\n",
-            "file.yml:2: server.allowed_hosts: a list belongs here: [one, two]",
-        ),
-        (
-            "- server\n",
-            "file.yml:1: a section belongs here: lines of `name: value`",
-        ),
-        (
-            "server: { endpoint: ':1' }\n---\nserver: {}\n",
-            "file.yml:3: more than one YAML document",
-        ),
-    ];
-    for (text, expected) in cases {
-        let refusal = Place::new()
-            .with_file("file.yml", text)
-            .load()
-            .expect_err(text);
-        assert_eq!(refusal, expected, "{text}");
-    }
+    ]);
 }
 
 #[test]

@@ -92,13 +92,11 @@ impl Place {
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
         let mut server = self.start(&[&["-e", "127.0.0.1:0"], arguments].concat());
         let line = server.wait_for_line("listening");
-        let at = line
-            .find("127.0.0.1:")
+        let (_, rest) = line
+            .split_once("127.0.0.1:")
             .unwrap_or_else(|| panic!("no address in {line:?}"));
-        let address = line[at..]
-            .chars()
-            .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'));
-        server.address = address.collect();
+        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        server.address = format!("127.0.0.1:{port}");
         server
     }
 
