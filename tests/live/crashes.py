@@ -273,7 +273,8 @@ def audit(checks, target, workers, what):
         operations += len(worker.operations)
         if count is None:
             lost.append(worker.number)
-            explain(worker, state)
+            if len(lost) <= 3:
+                explain(worker, state)
         else:
             unacknowledged += count - worker.promised
             last_is_flush = bool(worker.operations) and worker.operations[-1][0] is None
@@ -281,18 +282,24 @@ def audit(checks, target, workers, what):
             if last_is_flush and before:
                 flushed.add(count == len(worker.operations))
         worker.settle(state)
-    checks.check(not lost, f"{what}: {operations} operations, every promised one is there"
-                 + (f", {unacknowledged} unpromised too" if unacknowledged else "")
-                 + (f"; LOST OR WRONG for workers {lost}" if lost else ""))
+    verdict = f"lost or wrong for workers {lost}" if lost else f"every promised one is there, and {unacknowledged} more"
+    checks.check(not lost, f"{what}: {operations} operations, {verdict}")
     if flushed:
         checks.check(len(flushed) == 1, f"{what}: an unanswered flush took all keys or none")
 
 
 def explain(worker, state):
+    """The first few differences, each with the operations on that key, newest last."""
     wanted = worker.state_after(worker.promised)
-    for key in sorted(set(wanted) | set(state)):
-        if wanted.get(key) != state.get(key):
-            say(f"worker {worker.number}: {key} is {state.get(key)}, promised {wanted.get(key)}")
+    differing = [key for key in sorted(set(wanted) | set(state)) if wanted.get(key) != state.get(key)]
+    say(f"worker {worker.number}: {worker.promised} of {len(worker.operations)} promised, {len(differing)} keys differ from that")
+    for key in differing[:2]:
+        history = [(number, short(value)) for number, (of, value) in enumerate(worker.operations) if of in (key, None)]
+        say(f"  {key} is {short(state.get(key))}, not {short(wanted.get(key))}; before {short(worker.base.get(key))}, then {history[-6:]}")
+
+
+def short(value):
+    return value and (value[0][:8], value[1])
 
 
 def main():
