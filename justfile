@@ -30,6 +30,10 @@ full-disk: _binary
     python3 -m live.full_disk --kind ext4
     python3 -m live.full_disk --kind tmpfs
 
+# Power cuts on ext4 and XFS, N on each (needs root, xfsprogs)
+power-cut N="20" *options: _binary
+    python3 -m live.power_cut --cuts {{N}} {{options}}
+
 # System calls that fail, by strace
 failed-sync: _binary
     python3 -m live.failed_sync

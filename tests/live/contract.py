@@ -22,8 +22,7 @@ def main():
     parser.add_argument("--examples", type=int, default=EXAMPLES)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     options = parser.parse_args()
-    checks, data, report = Checks(), server.CACHE / "contract", server.CACHE / "contract.xml"
-    shutil.rmtree(data, ignore_errors=True)
+    checks, data, report = Checks(), server.fresh("contract"), server.CACHE / "contract.xml"
     report.unlink(missing_ok=True)
     tool = pathlib.Path(sys.executable).with_name("schemathesis")
     with Server(data) as target:

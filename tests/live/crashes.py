@@ -26,7 +26,7 @@ KEYS = 40
 MEDIA_TYPES = ["text/plain; charset=utf-8", "application/octet-stream", "image/png", "application/json"]
 KINDS = ["load", "snapshot", "start", "stop"]
 # Small files, so that a second of load rotates segments and compacts.
-SETTINGS = {"log.segment_bytes": "4MiB"}
+SETTINGS = {"log.segment_bytes": "4MiB", "compaction.min_bytes": "4MiB"}
 
 
 class Gate:
@@ -138,13 +138,14 @@ def expect(answer, statuses):
 
 
 class Round:
-    """The threads of one round; `broken` is set when the server goes, `errors` holds what must not happen."""
+    """The threads of one round. `errors` holds what must not happen; refusals may once `stopping` is set."""
 
     def __init__(self, target, workers, seed):
         self.target, self.workers = target, workers
         self.random = random.Random(f"{seed}/round")
         self.gate = Gate()
         self.ended = threading.Event()
+        self.stopping = False
         self.errors = []
         self.acknowledged = 0
         self.threads = [threading.Thread(target=self.guard, args=(self.work, worker)) for worker in workers]
@@ -159,10 +160,8 @@ class Round:
             if not self.ended.wait(5):
                 self.errors.append(f"cut off before the kill: {error}")
         except Exception as error:
-            if not (self.ended.is_set() and self.stopping):
+            if not self.stopping:
                 self.errors.append(repr(error))
-
-    stopping = False
 
     def work(self, worker):
         client = self.target.client()
@@ -309,9 +308,7 @@ def main():
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
     say(f"seed {seed}")
-    checks, data = Checks(), server.CACHE / "crashes"
-    shutil.rmtree(data, ignore_errors=True)
-    data.with_name("crashes.log").unlink(missing_ok=True)
+    checks, data = Checks(), server.fresh("crashes")
     workers = [Worker(number, seed) for number in range(WORKERS)]
     chance = random.Random(f"{seed}/chance")
     kills = acknowledged = 0
@@ -332,8 +329,7 @@ def main():
     with Server(data, SETTINGS) as target:
         audit(checks, target, workers, f"kill {kills}")
         checks.equal(target.stop(), 0, "exit status of a stop")
-    log = data.with_name("crashes.log").read_text("utf-8", "replace")
-    checks.check("panicked" not in log, "no panic in the server's log")
+    checks.check("panicked" not in server.log_of(data).read_text("utf-8", "replace"), "no panic in the server's log")
     checked = server.run("check", "--data", data)
     checks.equal(checked.returncode, 0, "exit status of `check` on the directory")
     say(f"{kills} kills, {acknowledged} acknowledged operations")

@@ -56,15 +56,9 @@ def problem(answer):
         return answer.status, None
 
 
-def fresh(name):
-    data = server.CACHE / name
-    shutil.rmtree(data, ignore_errors=True)
-    return data
-
-
 def poisons(checks, expression, what):
     """One call fails for good: 503 durability_lost, exit 74, and everything promised is there after the next start."""
-    data = fresh("failed-sync")
+    data = server.fresh("failed-sync")
     with Server(data) as target:
         client = target.client()
         checks.equal(client.put("before", b"kept").status, 201, "PUT before the failure")
@@ -98,7 +92,7 @@ def poisons(checks, expression, what):
 
 def passes_over(checks, expression, what):
     """The same bytes at the same place again: a short lack of space is waited through, and nothing is lost."""
-    data = fresh("failed-sync")
+    data = server.fresh("failed-sync")
     with Server(data) as target:
         client = target.client()
         checks.equal(client.put("before", b"kept").status, 201, "PUT before the failure")
@@ -118,7 +112,7 @@ def passes_over(checks, expression, what):
 
 def start_refused(checks):
     """A start that cannot sync what it is about to trust refuses, with 74."""
-    data = fresh("failed-sync")
+    data = server.fresh("failed-sync")
     with Server(data) as target:
         checks.equal(target.client().put("before", b"kept").status, 201, "PUT before the failing start")
         target.kill()

@@ -6,69 +6,15 @@ It is an ext4 on a loop device, or a tmpfs where loop devices are not to be had;
 import argparse
 import hashlib
 import json
-import os
 import pathlib
-import shutil
-import subprocess
 
 from . import server
 from .checks import Checks, not_run, say, wait_until
+from .disk import Disk
 from .server import Server
 
 SIZE = 256 * 1024 * 1024
 VALUE = 1024 * 1024
-
-
-class SmallDisk:
-    """A mounted file system of SIZE bytes; `kind` is None where none could be mounted."""
-
-    def __init__(self, kind):
-        self.image = server.CACHE / f"small-disk-{os.getpid()}.img"
-        self.mount = server.CACHE / f"small-disk-{os.getpid()}"
-        self.mount.mkdir(parents=True, exist_ok=True)
-        self.why = ""
-        self.mounted = self.mount_ext4() if kind == "ext4" else self.mount_tmpfs()
-
-    def command(self, *arguments):
-        try:
-            done = subprocess.run([str(word) for word in arguments], capture_output=True, text=True, check=False)
-        except FileNotFoundError as error:
-            self.why = str(error)
-            return False
-        self.why = done.stderr.strip()
-        return done.returncode == 0
-
-    def mount_ext4(self):
-        with open(self.image, "wb") as image:
-            image.truncate(SIZE)
-        return self.command("mkfs.ext4", "-q", "-F", self.image) and self.command("mount", "-o", "loop", self.image, self.mount)
-
-    def mount_tmpfs(self):
-        return self.command("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", self.mount)
-
-    def free(self):
-        facts = os.statvfs(self.mount)
-        return facts.f_bavail * facts.f_frsize
-
-    def fill(self, name="filler"):
-        """Another program's file takes all that is left."""
-        taken = 0
-        with open(self.mount / name, "ab", buffering=0) as filler:
-            for size in (1024 * 1024, 4096, 512):
-                block = os.urandom(size)
-                while True:
-                    try:
-                        taken += filler.write(block)
-                    except OSError:
-                        break
-        return taken
-
-    def close(self):
-        if self.mounted:
-            subprocess.run(["umount", str(self.mount)], check=False)
-        self.image.unlink(missing_ok=True)
-        if not os.path.ismount(self.mount):
-            shutil.rmtree(self.mount, ignore_errors=True)
 
 
 def value(number):
@@ -112,7 +58,7 @@ def put_works_again(checks, client, what):
 
 
 def run_on(checks, disk, kind):
-    data, filler = disk.mount / "data", disk.mount / "filler"
+    data, filler = server.fresh(disk.mount / "data"), disk.mount / "filler"
     stored = set()
     target = Server(data, wait=True)
     try:
@@ -172,7 +118,7 @@ def main():
     kinds = ["ext4", "tmpfs"] if options.kind == "any" else [options.kind]
     reasons = []
     for kind in kinds:
-        disk = SmallDisk(kind)
+        disk = Disk(kind, SIZE)
         try:
             if disk.mounted:
                 say(f"on {kind}")

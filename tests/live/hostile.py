@@ -234,8 +234,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=[trial.__name__ for trial in TRIALS])
     options = parser.parse_args()
-    checks, data = Checks(), server.CACHE / "hostile"
-    shutil.rmtree(data, ignore_errors=True)
+    checks, data = Checks(), server.fresh("hostile")
     with Server(data, SETTINGS) as target:
         # What the service keeps for good once it has been used (threads, buffers) is not growth.
         target.client().put("warm", bytes(16 * MIB))

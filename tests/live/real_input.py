@@ -213,17 +213,17 @@ def verify(checks, target, files, acknowledged, what):
     return present
 
 
-def through_export(checks, data, fresh, files, acknowledged):
-    dump = fresh.with_suffix(".ndjson")
+def through_export(checks, data, copy, files, acknowledged):
+    dump = copy.with_suffix(".ndjson")
     with open(dump, "wb") as out:
         exported = server.run("export", "--data", data, stdout=out)
     checks.equal(exported.returncode, 0, "export's exit status")
     with open(dump, "rb") as dumped:
-        imported = server.run("import", "--data", fresh, stdin=dumped)
+        imported = server.run("import", "--data", copy, stdin=dumped)
     if not checks.equal(imported.returncode, 0, "import's exit status"):
         say(imported.stderr.decode("utf-8", "replace")[-1000:])
     dump.unlink()
-    with Server(fresh) as target:
+    with Server(copy) as target:
         verify(checks, target, files, acknowledged, "after export and import")
         checks.equal(target.stop(), 0, "exit status of a stop")
 
@@ -233,9 +233,7 @@ def main():
     parser.add_argument("--files", type=int, default=4000)
     options = parser.parse_args()
     checks = Checks()
-    data, fresh = server.CACHE / "real-input", server.CACHE / "real-input-copy"
-    for folder in (data, fresh):
-        shutil.rmtree(folder, ignore_errors=True)
+    data, copy = server.fresh("real-input"), server.fresh("real-input-copy")
     files = choose(options.files)
     checks.check(len(files) >= min(options.files, 1000), f"{len(files)} files, {sum(file.size for file in files) / 1e6:.0f} MB")
 
@@ -251,8 +249,8 @@ def main():
     with Server(data) as target:
         verify(checks, target, files, acknowledged, "after a kill -9 at the end")
         checks.equal(target.stop(), 0, "exit status of a stop")
-    through_export(checks, data, fresh, files, acknowledged)
-    for folder in (data, fresh):
+    through_export(checks, data, copy, files, acknowledged)
+    for folder in (data, copy):
         shutil.rmtree(folder, ignore_errors=True)
     checks.finish()
 

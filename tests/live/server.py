@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
@@ -14,6 +15,19 @@ CACHE = ROOT / "tests" / ".cache"
 BINARY = pathlib.Path(os.environ.get("STANDPIPE_BIN", ROOT / "target" / "debug" / "standpipe"))
 
 ADDRESS = re.compile(r"\b127\.0\.0\.1:([1-9]\d*)")
+
+
+def log_of(data):
+    """Where the log of a data directory is kept: never on the disk under test."""
+    return CACHE / "logs" / ("-".join(pathlib.Path(data).relative_to(CACHE).parts) + ".log")
+
+
+def fresh(name):
+    """A data directory that does not exist yet, and no log of it."""
+    data = CACHE / name
+    shutil.rmtree(data, ignore_errors=True)
+    log_of(data).unlink(missing_ok=True)
+    return data
 
 
 def environment(settings):
@@ -44,7 +58,8 @@ class Server:
 
     def __init__(self, data, settings=None, wait=True, wrapper=(), arguments=()):
         self.data = pathlib.Path(data)
-        self.log_path = self.data.with_name(self.data.name + ".log")
+        self.log_path = log_of(data)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         self.port = None
         with open(self.log_path, "ab") as log:

@@ -131,8 +131,7 @@ def note_foreign(url, origin, foreign):
 
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    checks, data, pictures = Checks(), server.CACHE / "try-it-out", server.CACHE / "screenshots"
-    shutil.rmtree(data, ignore_errors=True)
+    checks, data, pictures = Checks(), server.fresh("try-it-out"), server.CACHE / "screenshots"
     pictures.mkdir(parents=True, exist_ok=True)
     with Server(data) as target:
         run(checks, target, pictures)
