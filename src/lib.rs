@@ -4,4 +4,7 @@
 //! keyspace does in its own words; `engine` knows where the data lives. The table of who may import whom is in
 //! `ARCHITECTURE.md` and kept by `tests/layering.rs`.
 
+pub mod cli;
+pub mod config;
+pub mod logging;
 pub mod server;

@@ -36,6 +36,10 @@ pub fn run(options: Options) -> Result<(), ServerError> {
                 }
             });
         }
+        // Only now: who waits for this line may send a signal next.
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
         server.serve(stop).await
     })
 }

@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
+use standpipe_store::fs::fault::SimDir;
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::fs::{Dir, read_all, read_exact_at, replace, write_all_at};
 
@@ -16,6 +17,12 @@ macro_rules! conforms {
                 let temporary = tempfile::tempdir().unwrap();
                 let dir = super::RealDir::open(temporary.path()).unwrap();
                 super::$test(&dir);
+            })*
+        }
+        mod simulated {
+            $(#[test]
+            fn $test() {
+                super::$test(&super::SimDir::new());
             })*
         }
     };

@@ -1,0 +1,63 @@
+# The recipes beside `cargo` and `./tests/run`. `just` alone lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+python := "tests/.cache/venv/bin/python3"
+export PYTHONPATH := "tests"
+
+[private]
+default:
+    @just --list --unsorted
+
+# Start the service, optimised, on 127.0.0.1:8080
+serve *arguments:
+    cargo run --release -- {{arguments}}
+
+# Everything that continuous integration checks
+test *steps:
+    ./tests/run {{steps}}
+
+# kill -9 under load, N times, with an audit of what was acknowledged
+crashes N="100" *options: _binary
+    python3 -m live.crashes --kills {{N}} {{options}}
+
+# Real files in, two kills, the same files out; then through export and import
+real-input N="20000": _binary
+    python3 -m live.real_input --files {{N}}
+
+# A small disk filled to its end, on ext4 and on tmpfs (needs root)
+full-disk: _binary
+    python3 -m live.full_disk --kind ext4
+    python3 -m live.full_disk --kind tmpfs
+
+# Power cuts on ext4 and XFS, N on each (needs root, xfsprogs)
+power-cut N="20" *options: _binary
+    python3 -m live.power_cut --cuts {{N}} {{options}}
+
+# System calls that fail, by strace
+failed-sync: _binary
+    python3 -m live.failed_sync
+
+# Careless and hostile clients
+hostile *options: _binary
+    python3 -m live.hostile {{options}}
+
+# schemathesis against the running server, longer than in tests/run
+contract N="300": _binary
+    {{python}} -m live.contract --examples {{N}}
+
+# /docs/ in headless Chromium
+browser: _binary
+    {{python}} -m live.try_it_out
+
+# Build the image and run it: read-only root, a fresh ext4 volume, kill -9, an arbitrary user (needs root, buildah, podman)
+container:
+    tests/container/run
+
+# Licences, sources and banned crates (cargo install cargo-deny)
+deny:
+    cargo deny --offline check bans licenses sources
+
+[private]
+_binary:
+    cargo build --locked

@@ -1,0 +1,111 @@
+//! The command line: what can be asked for, one file per command. It must not know how anything is done: commands read
+//! the configuration and call the server or the store.
+
+mod check;
+mod exit;
+mod healthcheck;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::panic;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+use crate::config::{self, Config, Surroundings};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "standpipe",
+    version,
+    about = "A durable key-value and cache service over plain HTTP",
+    after_help = "Without a command it serves. Settings come from flags, else from variables such as \
+                  STANDPIPE_SERVER__ENDPOINT, else from the configuration file; `standpipe check` prints what holds.",
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The flags that every command takes. The short ones are those of cachepump, and work as Go's flags do: `-e=x`, `--e x`.
+#[derive(Args, Debug)]
+struct Flags {
+    /// Where to listen, host:port; `:8080` is all interfaces (server.endpoint)
+    #[arg(short = 'e', long, alias = "e", value_name = "ENDPOINT", global = true)]
+    endpoint: Option<String>,
+    /// DEBUG, INFO, WARN, ERROR, FATAL or OFF (logging.level)
+    #[arg(short = 'l', long, alias = "l", value_name = "LEVEL", global = true)]
+    level: Option<String>,
+    /// The configuration file [default: ./config.yml where there is one]
+    #[arg(short = 'c', long, alias = "c", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The directory of the data (storage.path)
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT (the default)
+    Serve,
+    /// Print the configuration that holds and where each value came from
+    Check,
+    /// Exit 0 if the server of this configuration is ready, else 1
+    Healthcheck,
+}
+
+/// Runs the command that the arguments ask for. Whatever fails becomes one line on standard error and an exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(refusal) => return usage(&refusal),
+    };
+    // A panic has printed itself; it must not look like a failure that someone foresaw.
+    match panic::catch_unwind(|| run(line)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            say(&failure);
+            failure.exit().into()
+        }
+        Err(_panic) => Exit::INTERNAL.into(),
+    }
+}
+
+fn run(line: CommandLine) -> Result<(), Failure> {
+    let CommandLine { flags, command } = line;
+    let flags = config::Flags {
+        config: flags.config,
+        endpoint: flags.endpoint,
+        level: flags.level,
+        data: flags.data,
+    };
+    let config = Config::load(&flags, &Surroundings::of_process());
+    match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(config?),
+        Command::Check => check::run(&config?),
+        Command::Healthcheck => healthcheck::run(config),
+    }
+}
+
+/// Help and the version were asked for: standard output, success. Anything else is a wrong command line.
+fn usage(refusal: &clap::Error) -> ExitCode {
+    let printed = refusal.print();
+    match (refusal.use_stderr(), printed) {
+        (true, _) => Exit::USAGE.into(),
+        (false, Ok(())) => ExitCode::SUCCESS,
+        (false, Err(_closed)) => Exit::IO.into(),
+    }
+}
+
+/// One line on standard error. Where that is closed nobody is left to tell, and the exit code still speaks.
+fn say(failure: &Failure) {
+    drop(writeln!(io::stderr(), "standpipe: {failure}"));
+}

@@ -1,0 +1,422 @@
+//! Configurations good and bad, each with what it means or the exact sentence that refuses it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::said::SETTINGS;
+use super::*;
+use crate::logging::{Format, Level};
+use crate::server::OnSyncError;
+
+/// A directory with at most two files, and variables.
+struct Place {
+    directory: tempfile::TempDir,
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn with_file(self, name: &str, text: &str) -> Self {
+        fs::write(self.path(name), text).unwrap();
+        self
+    }
+
+    fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    fn load_with(&self, mut flags: Flags) -> Result<Config, String> {
+        // Unless a test is about which file is read, it is `file.yml`, here.
+        let named = self
+            .variables
+            .iter()
+            .any(|(name, _)| name == "STANDPIPE_CONFIG");
+        if flags.config.is_none() && !named && self.path("file.yml").exists() {
+            flags.config = Some(self.path("file.yml"));
+        }
+        let around = Surroundings {
+            environment: self.variables.clone(),
+            image_file: self.path("image.yml"),
+        };
+        Config::load(&flags, &around).map_err(|error| {
+            let directory = format!("{}/", self.directory.path().display());
+            error.to_string().replace(&directory, "")
+        })
+    }
+
+    fn load(&self) -> Result<Config, String> {
+        self.load_with(Flags::default())
+    }
+}
+
+fn origin(config: &Config, setting: &str) -> String {
+    let (_, given) = config
+        .effective()
+        .find(|(path, _)| *path == setting)
+        .expect("a known setting");
+    given.origin.to_string()
+}
+
+#[test]
+fn nothing_said_is_the_documented_defaults() {
+    let config = Place::new().load().unwrap();
+    // Debug shows every field: the compiled-in file and the components' own defaults are the same.
+    assert_eq!(
+        format!("{:#?}", config.server),
+        format!("{:#?}", server::Options::default())
+    );
+    assert_eq!(
+        config.logging,
+        logging::Options {
+            level: Level::Info,
+            format: Format::Text
+        }
+    );
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.file, None);
+}
+
+#[test]
+fn the_default_file_names_every_setting() {
+    let config = Place::new().load().unwrap();
+    let mut defaults: Vec<&str> = config.effective().map(|(path, _)| path).collect();
+    let mut settings: Vec<&str> = SETTINGS.iter().copied().chain(["version"]).collect();
+    defaults.sort_unstable();
+    settings.sort_unstable();
+    assert_eq!(defaults, settings);
+}
+
+#[test]
+fn every_setting_takes_a_value_of_its_own() {
+    let text = "
+version: 1.0
+server:
+  endpoint: ':9090'
+  workers: 3
+  keep_alive: 1m
+  shutdown_delay: 2s
+  drain_timeout: 500ms
+  read_wait: 3
+  allowed_hosts: [app.test, api.test]
+storage: { path: /tmp/elsewhere }
+log: { on_sync_error: read-only }
+limits:
+  key_bytes: 2KiB
+  value_bytes: 1MB
+  inflight_bytes: 32MiB
+  connections: 7
+  head_timeout: 4s
+  body_stall: 6s
+  read_stall: 8s
+logging: { level: debug, format: json }
+";
+    let config = Place::new().with_file("file.yml", text).load().unwrap();
+    let server = &config.server;
+    assert_eq!(server.endpoint, ":9090");
+    assert_eq!(server.workers, NonZeroUsize::new(3).unwrap());
+    assert_eq!(server.keep_alive, Duration::from_mins(1));
+    assert_eq!(server.shutdown_delay, Duration::from_secs(2));
+    assert_eq!(server.drain_timeout, Duration::from_millis(500));
+    assert_eq!(server.read_wait, Duration::from_secs(3));
+    assert_eq!(server.allowed_hosts, ["app.test", "api.test"]);
+    assert_eq!(server.storage.path, PathBuf::from("/tmp/elsewhere"));
+    assert_eq!(server.on_sync_error, OnSyncError::ReadOnly);
+    assert_eq!(
+        (server.limits.key_bytes, server.limits.value_bytes),
+        (2048, 1_000_000)
+    );
+    assert_eq!(
+        (server.limits.inflight_bytes, server.limits.connections),
+        (32 << 20, 7)
+    );
+    assert_eq!(server.limits.head_timeout, Duration::from_secs(4));
+    assert_eq!(server.limits.body_stall, Duration::from_secs(6));
+    assert_eq!(server.limits.read_stall, Duration::from_secs(8));
+    assert_eq!(
+        config.logging,
+        logging::Options {
+            level: Level::Debug,
+            format: Format::Json
+        }
+    );
+}
+
+#[test]
+fn a_higher_layer_covers_a_lower_one_and_says_so() {
+    let image = "server:\n  endpoint: 0.0.0.0:1\n  read_wait: 1s\n  keep_alive: 1s\nstorage: { path: /data }\n";
+    let file = "server:\n  endpoint: 0.0.0.0:2\n  keep_alive: 2s\nlogging: { level: warn }\n";
+    let place = Place::new()
+        .with_file("image.yml", image)
+        .with_file("file.yml", file)
+        .with_variable("STANDPIPE_SERVER__ENDPOINT", "0.0.0.0:3")
+        .with_variable("STANDPIPE_LOGGING__LEVEL", "error");
+    let flags = Flags {
+        endpoint: Some("0.0.0.0:4".to_owned()),
+        ..Flags::default()
+    };
+    let config = place.load_with(flags).unwrap();
+    assert_eq!(config.server.endpoint, "0.0.0.0:4");
+    assert_eq!(origin(&config, "server.endpoint"), "-e");
+    assert_eq!(config.logging.level, Level::Error);
+    assert_eq!(origin(&config, "logging.level"), "STANDPIPE_LOGGING__LEVEL");
+    assert_eq!(config.server.keep_alive, Duration::from_secs(2));
+    assert_eq!(
+        origin(&config, "server.keep_alive"),
+        format!("{}:3", place.path("file.yml").display())
+    );
+    assert_eq!(config.server.storage.path, PathBuf::from("/data"));
+    assert_eq!(
+        origin(&config, "storage.path"),
+        format!("{}:5", place.path("image.yml").display())
+    );
+    assert_eq!(origin(&config, "log.sync_interval"), "default");
+}
+
+#[test]
+fn the_file_is_named_by_the_flag_else_by_the_variable() {
+    let place = Place::new()
+        .with_file("one.yml", "server: { endpoint: ':1' }\n")
+        .with_file("two.yml", "server: { endpoint: ':2' }\n");
+    let two = place.path("two.yml");
+    let place = place.with_variable("STANDPIPE_CONFIG", two.to_str().unwrap());
+    assert_eq!(place.load().unwrap().server.endpoint, ":2");
+    let flags = Flags {
+        config: Some(place.path("one.yml")),
+        ..Flags::default()
+    };
+    assert_eq!(place.load_with(flags).unwrap().server.endpoint, ":1");
+}
+
+#[test]
+fn a_file_that_was_asked_for_has_to_be_there() {
+    let place = Place::new();
+    let flags = Flags {
+        config: Some(place.path("absent.yml")),
+        ..Flags::default()
+    };
+    let refusal = place.load_with(flags).unwrap_err();
+    let expected = "absent.yml: cannot be read: No such file or directory (os error 2); \
+                    name another file with -c or STANDPIPE_CONFIG";
+    assert_eq!(refusal, expected);
+}
+
+/// Loads each file and compares the sentence that refuses it.
+fn assert_refused(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let refusal = Place::new()
+            .with_file("file.yml", text)
+            .load()
+            .expect_err(text);
+        assert_eq!(refusal, *expected, "{text}");
+    }
+}
+
+#[test]
+fn names_and_shapes_are_refused_by_place() {
+    assert_refused(&[
+        (
+            "server:\n  enpoint: ':1'\n",
+            "file.yml:2: server.enpoint is not a setting; did you mean server.endpoint? (`standpipe check` prints all of them)",
+        ),
+        (
+            "sever: {}\n",
+            "file.yml:1: sever is not a setting; did you mean server? (`standpipe check` prints all of them)",
+        ),
+        (
+            "whatever: 1\n",
+            "file.yml:1: whatever is not a setting; `standpipe check` prints all of them",
+        ),
+        (
+            "keyspaces:\n  default:\n    durabilty: synced\n",
+            "file.yml:3: keyspaces.default.durabilty is not a setting; did you mean keyspaces.default.durability? \
+             (`standpipe check` prints all of them)",
+        ),
+        (
+            "server: { read_wait: 1s }\nserver: {}\n",
+            "file.yml:2: server is set twice; keep one of the two",
+        ),
+        (
+            "log:\n  recovery: refuse\n  recovery: refuse\n",
+            "file.yml:3: log.recovery is set twice; keep one of the two",
+        ),
+        (
+            "server:\n  endpoint: [a, b]\n",
+            "file.yml:2: server.endpoint: one value belongs here, not a list or a section",
+        ),
+        (
+            "server:\n  allowed_hosts: app.test\n",
+            "file.yml:2: server.allowed_hosts: a list belongs here: [one, two]",
+        ),
+        (
+            "- server\n",
+            "file.yml:1: a section belongs here: lines of `name: value`",
+        ),
+        (
+            "server: 7\n",
+            "file.yml:1: server: a section belongs here: lines of `name: value`",
+        ),
+        (
+            "server: { endpoint: ':1' }\n---\nserver: {}\n",
+            "file.yml:3: more than one YAML document",
+        ),
+    ]);
+}
+
+#[test]
+fn values_are_refused_by_place_setting_and_reason() {
+    assert_refused(&[
+        (
+            "version: '2.0'\n",
+            "file.yml:1: version: \"2.0\" is not a version that this program reads; it reads '1.0'",
+        ),
+        (
+            "\nserver:\n  endpoint: 8080\n",
+            "file.yml:3: server.endpoint: \"8080\" is not host:port: it has no port; write it like 127.0.0.1:8080, or :8080 \
+             for all interfaces",
+        ),
+        (
+            "limits: { value_bytes: 16M }\n",
+            "file.yml:1: limits.value_bytes: \"16M\" is not a size; write it like 64MiB, 16MB or 4096",
+        ),
+        (
+            "limits: { value_bytes: 2GiB }\n",
+            "file.yml:1: limits.value_bytes: \"2GiB\" is out of range: from 1 to 1GiB",
+        ),
+        (
+            "server: { drain_timeout: soon }\n",
+            "file.yml:1: server.drain_timeout: \"soon\" is not a span of time; write it like 500ms, 10s, 15m, 2h or 7d",
+        ),
+        (
+            "server: { read_wait: 0s }\n",
+            "file.yml:1: server.read_wait: \"0s\" is out of range: from 1ms to 86400 s",
+        ),
+        (
+            "server: { workers: 0 }\n",
+            "file.yml:1: server.workers: \"0\" is not a number of threads; write a number from 1 to 1024, or auto",
+        ),
+        (
+            "log: { on_sync_error: ignore }\n",
+            "file.yml:1: log.on_sync_error: \"ignore\" is not known; it can be exit, read-only",
+        ),
+        (
+            "logging: { level: loud }\n",
+            "file.yml:1: logging.level: \"loud\" is not a level; it can be DEBUG, INFO, WARN, ERROR, FATAL or OFF",
+        ),
+        (
+            "storage: { path: '' }\n",
+            "file.yml:1: storage.path: \"\" names no directory",
+        ),
+    ]);
+}
+
+#[test]
+fn rooms_of_later_versions_are_refused_by_name() {
+    let cases = [
+        (
+            "version: '1.0'\nsources:\n  hello: { rule: '* * * * * *' }\n",
+            "file.yml:3: sources",
+        ),
+        ("access: { tokens: [] }\n", "file.yml:1: access"),
+        ("engine: valkey\n", "file.yml:1: engine"),
+        ("server:\n  tls: { cert: a }\n", "file.yml:2: server.tls"),
+        (
+            "keyspaces:\n  users:\n    ttl: 10m\n",
+            "file.yml:3: keyspaces.users",
+        ),
+        (
+            "keyspaces:\n  default:\n    max_bytes: 64MiB\n",
+            "file.yml:3: keyspaces.default.max_bytes",
+        ),
+        ("limits: { keyspaces: 9 }\n", "file.yml:1: limits.keyspaces"),
+    ];
+    for (text, place) in cases {
+        let refusal = Place::new()
+            .with_file("file.yml", text)
+            .load()
+            .expect_err(text);
+        let expected = format!(
+            "{place} is not built yet: this version has nothing that it could set; take it out"
+        );
+        assert_eq!(refusal, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_value_of_what_is_not_built_is_never_repeated() {
+    let place = Place::new().with_variable("STANDPIPE_ACCESS__TOKENS", "hunter2");
+    let refusal = place.load().unwrap_err();
+    assert!(
+        refusal.starts_with("STANDPIPE_ACCESS__TOKENS: access.tokens is not built yet"),
+        "{refusal}"
+    );
+    assert!(!refusal.contains("hunter2"));
+}
+
+#[test]
+fn variables_are_settings_only_with_two_underscores() {
+    let place = Place::new()
+        .with_variable("STANDPIPE_PORT", "tcp://10.0.0.1:8080")
+        .with_variable("STANDPIPE_PORT_8080_TCP_ADDR", "10.0.0.1")
+        .with_variable("STANDPIPE__X_SERVICE_HOST", "10.0.0.1")
+        .with_variable("STANDPIPE_CONFIG", "")
+        .with_variable("PATH", "/bin")
+        .with_variable("STANDPIPE_SERVER__ALLOWED_HOSTS", "app.test, api.test");
+    let config = place.load().unwrap();
+    assert_eq!(config.server.allowed_hosts, ["app.test", "api.test"]);
+    assert_eq!(config.server.endpoint, "127.0.0.1:8080");
+}
+
+#[test]
+fn a_wrong_variable_is_refused_by_its_own_name() {
+    let cases = [
+        (
+            "STANDPIPE_SERVER__ENPOINT",
+            ":1",
+            "STANDPIPE_SERVER__ENPOINT: server.enpoint is not a setting; did you mean STANDPIPE_SERVER__ENDPOINT? \
+             (`standpipe check` prints all of them)",
+        ),
+        (
+            "STANDPIPE_SERVER__ENDPOINT",
+            "here",
+            "STANDPIPE_SERVER__ENDPOINT: server.endpoint: \"here\" is not host:port: it has no port; \
+             write it like 127.0.0.1:8080, or :8080 for all interfaces",
+        ),
+        (
+            "STANDPIPE_KEYSPACES__DEFAULT__DURABILITY",
+            "written",
+            "STANDPIPE_KEYSPACES__DEFAULT__DURABILITY: keyspaces.default.durability cannot come from the environment, \
+             only from the configuration file",
+        ),
+    ];
+    for (name, value, expected) in cases {
+        let refusal = Place::new().with_variable(name, value).load().unwrap_err();
+        assert_eq!(refusal, expected, "{name}");
+    }
+}
+
+#[test]
+fn another_word_for_a_level_is_info_and_a_warning_in_the_flag_alone() {
+    let flags = Flags {
+        level: Some("loud".to_owned()),
+        ..Flags::default()
+    };
+    let config = Place::new().load_with(flags).unwrap();
+    assert_eq!(config.logging.level, Level::Info);
+    let expected =
+        "-l \"loud\" is not a level; using INFO (levels: DEBUG INFO WARN ERROR FATAL OFF)";
+    assert_eq!(config.warnings, [expected]);
+}

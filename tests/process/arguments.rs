@@ -1,0 +1,180 @@
+//! Flags, files and variables: what is accepted, and the line and exit code that refuse the rest.
+
+use std::net::TcpListener;
+
+use crate::harness::Place;
+
+#[test]
+fn help_and_version_go_to_standard_output_and_succeed() {
+    let version = Place::new().run(&["--version"]);
+    assert_eq!(version.code, Some(0));
+    assert_eq!(
+        version.stdout,
+        format!("standpipe {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let help = Place::new().run(&["--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for word in ["serve", "check", "healthcheck", "--data", "-e", "-l", "-c"] {
+        assert!(
+            help.stdout.contains(word),
+            "{word} is missing in {}",
+            help.stdout
+        );
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_64() {
+    for arguments in [
+        &["--nonsense"][..],
+        &["frobnicate"],
+        &["-e"],
+        &["serve", "extra"],
+        &["check", "--x"],
+    ] {
+        let ended = Place::new().run(arguments);
+        assert_eq!(ended.code, Some(64), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stdout, "");
+    }
+    let near = Place::new().run(&["--dta", "x"]);
+    assert!(near.stderr.contains("--data"), "{}", near.stderr);
+}
+
+#[test]
+fn a_refused_configuration_is_78_and_one_line() {
+    let cases = [
+        (
+            Place::new().with_file("config.yml", "sever: {}\n"),
+            &["check"][..],
+            "./config.yml:1: sever is not a setting",
+        ),
+        (
+            Place::new(),
+            &["serve", "-c", "absent.yml"],
+            "absent.yml: cannot be read",
+        ),
+        (
+            Place::new(),
+            &["-e", "nonsense"],
+            "-e: server.endpoint: \"nonsense\" is not host:port",
+        ),
+        (
+            Place::new().with_variable("STANDPIPE_A__B", "1"),
+            &[],
+            "STANDPIPE_A__B: a.b is not a setting",
+        ),
+        (
+            Place::new().with_variable("STANDPIPE_CONFIG", "gone.yml"),
+            &["check"],
+            "gone.yml: cannot be read",
+        ),
+        (
+            Place::new().with_file("config.yml", "sources: {}\n"),
+            &[],
+            "./config.yml:1: sources is not built yet",
+        ),
+        (
+            Place::new(),
+            &["-l", "off", "-e", "no-such-host.invalid:1"],
+            "server.endpoint",
+        ),
+    ];
+    for (place, arguments, expected) in cases {
+        let ended = place.run(arguments);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert_eq!(ended.code, Some(78), "{arguments:?}: {ended:?}");
+        assert!(
+            last.starts_with("standpipe: ") && last.contains(expected),
+            "{expected} is not in {ended:?}"
+        );
+        assert_eq!(
+            (ended.stdout.as_str(), ended.stderr.lines().count()),
+            ("", 1),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn cachepumps_spellings_of_the_flags_work() {
+    let place = Place::new().with_file("other.yml", "logging: { format: json }\n");
+    let spellings = [
+        &["check", "-e=:7", "-l=warn", "-c=other.yml"][..],
+        &["check", "--e", ":7", "--l", "warn", "--c", "other.yml"],
+        &["--e=:7", "--l=warn", "--c=other.yml", "check"],
+        &["-e", ":7", "-l", "warn", "-c", "other.yml", "check"],
+    ];
+    for arguments in spellings {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+        let lines: Vec<String> = ended
+            .stdout
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        for expected in [
+            "endpoint: ':7' # -e",
+            "level: warn # -l",
+            "format: json # other.yml:1",
+        ] {
+            assert!(
+                lines.iter().any(|line| line == expected),
+                "{expected} is missing in {}",
+                ended.stdout
+            );
+        }
+    }
+}
+
+#[test]
+fn what_check_prints_is_a_configuration_of_the_same_meaning() {
+    let text = "server: { allowed_hosts: [a.test, b.test], endpoint: '[::1]:9' }\nstorage: { path: \"it's here\" }\n";
+    let place = Place::new().with_file("config.yml", text);
+    let first = place.run(&["check"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let place = Place::new().with_file("config.yml", &first.stdout);
+    let second = place.run(&["check"]);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    let values = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split("  #").next().unwrap().trim_end().to_owned())
+            .collect()
+    };
+    assert_eq!(values(&first.stdout), values(&second.stdout));
+    assert!(
+        values(&first.stdout).contains(&"  path: 'it''s here'".to_owned()),
+        "{}",
+        first.stdout
+    );
+}
+
+#[test]
+fn an_address_in_use_is_69() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Place::new().run(&["-e", &address]);
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains(&format!("standpipe: cannot listen on {address}")),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn nobody_there_is_unhealthy() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let ended = Place::new().run(&["healthcheck", "-e", &free]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.starts_with("standpipe: not healthy: "),
+        "{ended:?}"
+    );
+    let misled = Place::new().run(&["healthcheck", "-c", "absent.yml"]);
+    assert_eq!(misled.code, Some(1), "{misled:?}");
+}

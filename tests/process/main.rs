@@ -1,0 +1,6 @@
+//! The built binary, seen from outside: what it prints, what it ends with, and what is left after it was killed.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod arguments;
+mod harness;
+mod serving;
