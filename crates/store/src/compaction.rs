@@ -159,9 +159,13 @@ impl Compaction<'_> {
         for keyspace in self.contents.keyspaces.all() {
             if keyspace.durability() != crate::Durability::Memory {
                 let written = writer.keyspace(&keyspace, &self.contents.facts, &mut pause);
-                written.map_err(|error| match error.kind() {
-                    io::ErrorKind::Interrupted => CompactError::Closing,
-                    _ => discarded("writing the snapshot")(error),
+                written.map_err(|error| {
+                    // The only one who interrupts is `pause`, when the store closes.
+                    if error.kind() == io::ErrorKind::Interrupted {
+                        CompactError::Closing
+                    } else {
+                        discarded("writing the snapshot")(error)
+                    }
                 })?;
             }
         }

@@ -258,12 +258,12 @@ pub(crate) enum DecodeError {
 /// Reads the manifest of `dir`.
 pub(crate) fn read(dir: &dyn Dir) -> Result<Manifest, OpenError> {
     let path = dir.display(FILE);
-    let file = dir.open_read(FILE).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => OpenError::NotAStore {
-            path: path.clone(),
-            why: "the store has no manifest, so nobody knows which of its files are live: restore a backup".to_owned(),
-        },
-        _ => OpenError::Io { what: path.clone(), source },
+    let file = dir.open_read(FILE).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::NotFound {
+            let why = "the store has no manifest, so nobody knows which of its files are live: restore a backup";
+            return OpenError::NotAStore { path: path.clone(), why: why.to_owned() };
+        }
+        OpenError::Io { what: path.clone(), source }
     })?;
     let bytes = fs::read_all(&*file).map_err(OpenError::io(path.clone()))?;
     Manifest::decode(&bytes).map_err(|error| match error {

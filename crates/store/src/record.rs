@@ -12,7 +12,7 @@
 //! | 64 | seal | empty; the last record of a segment; carries the revision of the last change and takes none |
 //! | 65 | mark | empty; tells the durable revision after an idle period; takes no revision |
 //!
-//! `flags`: 1 = expires_at is there, 2 = created_at is there (otherwise it is the record's time).
+//! `flags`: 1 = `expires_at` is there, 2 = `created_at` is there (otherwise it is the record's time).
 //! `media`: 0 = `text/plain; charset=utf-8`, 1 = `application/octet-stream`, 2 = meta is there:
 //! `u16 len, content type, u16 len, content encoding, u16 len, owner`, where len 65535 means absent.
 //! All integers are little-endian. Replay needs neither a clock nor a configuration.
@@ -454,6 +454,10 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_small_record_reads_back() {
         assert_eq!(
             round(kind::DELETE, &delete(3, b"k"), 0),
             Record::Delete {
@@ -488,8 +492,14 @@ mod tests {
             round(kind::KEYSPACE, &encoded, 0),
             Record::Keyspace(keyspace)
         );
-        assert!(Record::decode(200, b"", 0).is_err());
-        assert!(Record::decode(kind::SEAL, b"x", 0).is_err());
+        assert_eq!(
+            Record::decode(200, b"", 0),
+            Err(Malformed("unknown record type"))
+        );
+        assert_eq!(
+            Record::decode(kind::SEAL, b"x", 0),
+            Err(Malformed("bytes behind the record"))
+        );
     }
 
     #[test]

@@ -148,9 +148,8 @@ fn has_blank_sector(bytes: &[u8], offset: u64, len: u64) -> bool {
         let to = ((from / SECTOR + 1) * SECTOR).min(end);
         match bytes.get(narrow(from)..narrow(to)) {
             Some(part) if !is_zero(part) => {}
-            Some(_) => return true,
-            // Partly or wholly past the end of the file: what is there has to be something.
-            None => return true,
+            // Zero, or partly or wholly past the end of the file.
+            Some(_) | None => return true,
         }
         from = to;
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::Clock;
 use crate::error::{Lost, WriteError};
@@ -219,10 +219,10 @@ impl Room {
     fn unclaim(&self, bytes: u64) {
         let mut state = self.state.lock();
         state.claimed = state.claimed.saturating_sub(bytes);
-        self.settle(state);
+        Self::settle(state);
     }
 
-    fn settle(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+    fn settle(mut state: MutexGuard<'_, State>) {
         if state.claimed == 0 {
             state.largest = 0;
             if state.alone == Alone::Held {
@@ -244,7 +244,7 @@ impl Room {
         state.physical = state.physical.saturating_sub(bytes);
         state.active = state.active.saturating_sub(bytes);
         state.claimed = state.claimed.saturating_sub(bytes);
-        self.settle(state);
+        Self::settle(state);
     }
 
     /// The writer goes on in the next prepared segment; what the active one had left is gone.
@@ -280,7 +280,7 @@ impl Room {
             state.set_aside += room;
             state.full = true;
         }
-        self.settle(state);
+        Self::settle(state);
     }
 
     /// The active segment that the log starts with.
@@ -297,7 +297,7 @@ impl Room {
         if !full {
             state.set_aside = 0;
         }
-        self.settle(state);
+        Self::settle(state);
     }
 
     /// Whether the disk is full.
@@ -337,7 +337,7 @@ impl Room {
         if !matches!(state.closed, Some(Closed::Lost(_))) {
             state.closed = Some(why);
         }
-        self.settle(state);
+        Self::settle(state);
     }
 
     /// Lets waiters look at their deadlines.
@@ -403,7 +403,7 @@ impl Drop for Claim {
         if matches!(state.alone, Alone::Wanted { waiter: wanted, .. } if wanted == waiter) {
             state.alone = Alone::Nobody;
         }
-        self.room.settle(state);
+        Room::settle(state);
     }
 }
 

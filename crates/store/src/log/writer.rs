@@ -356,8 +356,10 @@ impl Writer {
 
     /// Closes the active segment and goes on in the next one.
     ///
-    /// 1. Write the seal. 2. Sync: only then may anything go to the next segment. 3. Take the prepared segment, which room
-    /// accounting has made sure of. 4. Leave the truncation and the manifest to the preparer.
+    /// 1. Write the seal.
+    /// 2. Sync: only then may anything go to the next segment.
+    /// 3. Take the prepared segment, which room accounting has made sure of.
+    /// 4. Leave the truncation and the manifest to the preparer.
     fn rotate(&mut self) -> Result<(), Ended> {
         self.seal()?;
         let next = self.next_prepared()?;

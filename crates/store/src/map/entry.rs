@@ -300,7 +300,7 @@ impl AsRef<[u8]> for ValueOf {
 mod tests {
     use super::*;
 
-    fn parts<'a>(meta: Meta<'a>, expires_at_ms: Option<u64>) -> Parts<'a> {
+    fn parts(meta: Meta<'_>, expires_at_ms: Option<u64>) -> Parts<'_> {
         Parts {
             key: b"a/key",
             meta,

@@ -9,7 +9,7 @@ mod index;
 mod keyspace;
 mod shard;
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use crossbeam_utils::CachePadded;
 use foldhash::quality::FixedState;

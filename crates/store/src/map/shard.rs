@@ -95,7 +95,7 @@ pub(crate) struct Shard {
     index: Index,
     /// While loading, keys are not put into the index one by one; [`Shard::finish_loading`] sorts them.
     loading: bool,
-    /// (expires_at, slot) of every live entry that expires.
+    /// (`expires_at`, slot) of every live entry that expires.
     expiry: BTreeSet<(u64, u32)>,
     /// The marks of deletions, oldest first.
     tombstones: VecDeque<Mark>,
@@ -273,8 +273,8 @@ impl Shard {
         {
             self.tombstones.pop_front();
             let is_last_word =
-                |entry: &&Entry| entry.is_tombstone() && entry.revision() == mark.revision;
-            if self.entry(mark.slot).filter(is_last_word).is_some() {
+                |entry: &Entry| entry.is_tombstone() && entry.revision() == mark.revision;
+            if self.entry(mark.slot).is_some_and(is_last_word) {
                 drop(self.remove(mark.slot, mark.hash));
             }
         }

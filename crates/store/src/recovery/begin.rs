@@ -10,7 +10,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::replay::{Replayed, Tail};
+use super::replay::{Ended, Replayed, Tail};
 use super::{Contents, Locked, QUARANTINE};
 use crate::clock::Clock;
 use crate::error::OpenError;
@@ -61,35 +61,8 @@ impl Begun {
         let dir = Arc::clone(&found.locked.dir);
         let mut manifest = found.manifest;
         let clock_reset = std::mem::take(&mut manifest.clock_reset);
-        manifest.cut = false;
-        if let Tail::Cut {
-            number,
-            offset,
-            doubtful,
-        } = tail
-        {
-            let cut = with_reserve(&*dir, || cut(&*dir, number, offset))?;
-            cut.map_err(OpenError::io(dir.display(&segment::name(number))))?;
-            manifest.quarantined |= doubtful;
-            tracing::warn!(file = %dir.display(&segment::name(number)), offset, doubtful, "the tail was cut; a copy is in quarantine");
-        }
-        let mut dropped = Vec::new();
-        for end in ended {
-            if end.holds_records {
-                let segment = manifest
-                    .segments
-                    .iter_mut()
-                    .find(|segment| segment.number == end.number);
-                if let Some(segment) = segment {
-                    segment.sealed = Some(end.sealed);
-                }
-            } else {
-                manifest
-                    .segments
-                    .retain(|segment| segment.number != end.number);
-                dropped.push(segment::name(end.number));
-            }
-        }
+        manifest.quarantined |= cut_tail(&*dir, tail)?;
+        settle_segments(&mut manifest, ended);
         let number = next_number(&*dir, &manifest)?;
         let header = SegmentHeader {
             store_id: manifest.store_id,
@@ -99,8 +72,7 @@ impl Begun {
             max_record: options.max_record_bytes,
             created_ms: clock.now_ms().max(newest_time_ms),
         };
-        let active = with_reserve(&*dir, || prepare(&*dir, &header))?;
-        let active = match active {
+        let active = match with_reserve(&*dir, || prepare(&*dir, &header))? {
             Ok(active) => Some(active),
             Err(error) if is_full(&error) => None,
             Err(source) => {
@@ -118,18 +90,18 @@ impl Begun {
             });
         }
         manifest.prune_incarnations();
+        let mark = u64::from_le_bytes(crate::random());
         manifest.incarnations.push(Incarnation {
             first: last_revision + 1,
-            mark: u64::from_le_bytes(crate::random()),
+            mark,
         });
         manifest.durable = manifest.durable.max(last_revision);
         manifest.newest_time_ms = newest_time_ms;
-        let next = manifest.clone();
-        let manifest = Arc::new(ManifestFile::new(Arc::clone(&dir), manifest));
-        write_manifest(&dir, &next, active.is_some())?;
+        write_manifest(&*dir, &manifest, active.is_some())?;
         if active.is_some() {
-            clean(&*dir, &next)?;
+            clean(&*dir, &manifest)?;
         }
+        let manifest = Arc::new(ManifestFile::new(dir, manifest));
         let start = Start {
             last_revision,
             active,
@@ -149,15 +121,47 @@ impl Begun {
     }
 }
 
+/// Cuts what is to be cut. Returns whether it was more than a torn tail.
+fn cut_tail(dir: &dyn Dir, tail: Tail) -> Result<bool, OpenError> {
+    let Tail::Cut {
+        number,
+        offset,
+        doubtful,
+    } = tail
+    else {
+        return Ok(false);
+    };
+    let file = dir.display(&segment::name(number));
+    with_reserve(dir, || cut(dir, number, offset))?.map_err(OpenError::io(file.clone()))?;
+    tracing::warn!(%file, offset, doubtful, "the tail was cut; a copy is in quarantine");
+    Ok(doubtful)
+}
+
+/// Seals every segment that holds records where they end, and forgets the others.
+fn settle_segments(manifest: &mut Manifest, ended: Vec<Ended>) {
+    manifest.cut = false;
+    for end in ended {
+        if end.holds_records {
+            let segment = manifest
+                .segments
+                .iter_mut()
+                .find(|segment| segment.number == end.number);
+            if let Some(segment) = segment {
+                segment.sealed = Some(end.sealed);
+            }
+        } else {
+            manifest
+                .segments
+                .retain(|segment| segment.number != end.number);
+        }
+    }
+}
+
 /// Writes the manifest of this start. On a disk too full even for that the store opens for reading; the first segment that
 /// can be prepared writes it then.
-fn write_manifest(
-    dir: &Arc<dyn Dir>,
-    manifest: &Manifest,
-    required: bool,
-) -> Result<(), OpenError> {
+fn write_manifest(dir: &dyn Dir, manifest: &Manifest, required: bool) -> Result<(), OpenError> {
     let what = || dir.display(manifest::FILE);
-    match fs::replace(&**dir, manifest::FILE, &manifest.encode()) {
+    match fs::replace(dir, manifest::FILE, &manifest.encode()) {
         Ok(()) => Ok(()),
         Err(Replace {
             renamed: false,

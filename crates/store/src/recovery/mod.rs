@@ -15,6 +15,7 @@ mod verdict;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Damage, OpenError, Verdict};
 use crate::fs::{self, Dir, File, Lock};
@@ -337,14 +338,14 @@ impl Contents {
     /// Sorts the keys of every shard, in parallel.
     fn finish_loading(&self) {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let next = std::sync::atomic::AtomicUsize::new(0);
+        let next = AtomicUsize::new(0);
         for keyspace in self.keyspaces.all() {
-            next.store(0, std::sync::atomic::Ordering::Relaxed);
+            next.store(0, Ordering::Relaxed);
             std::thread::scope(|scope| {
                 for _ in 0..threads {
                     scope.spawn(|| {
                         loop {
-                            let shard = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                            let shard = next.fetch_add(1, Ordering::Relaxed);
                             if shard >= keyspace.map.shards() {
                                 break;
                             }

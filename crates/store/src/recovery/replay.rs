@@ -243,7 +243,7 @@ impl Reading<'_> {
         let broken = self
             .scanned
             .last()
-            .is_some_and(|last| !last.sealed && !(last.end.sealed && last.end.stop == Stop::Clean));
+            .is_some_and(|last| !last.ends_in_a_seal());
         let mut scanned = if broken {
             let found = behind(&bytes, &header, SEGMENT_HEADER);
             let end = scan(covered, &header, self.expected, |_| Ok(()));

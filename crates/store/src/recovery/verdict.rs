@@ -35,7 +35,8 @@ impl Scanned {
         self.sealed || self.end.records > 0 || self.behind.any
     }
 
-    fn ends_in_a_seal(&self) -> bool {
+    /// Whether the records of a later segment may follow.
+    pub(crate) fn ends_in_a_seal(&self) -> bool {
         self.sealed || (self.end.sealed && self.end.stop == Stop::Clean)
     }
 }

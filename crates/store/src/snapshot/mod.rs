@@ -284,10 +284,10 @@ impl Footer {
     pub(crate) fn tail(tail: &[u8]) -> Result<(u32, u32), Malformed> {
         let mut take = Take(tail);
         let (len, crc) = (take.u32()?, take.u32()?);
-        if take.0 != TAIL_MAGIC {
-            Err(Malformed("it does not end as a snapshot does"))
-        } else {
+        if take.0 == TAIL_MAGIC.as_slice() {
             Ok((len, crc))
+        } else {
+            Err(Malformed("it does not end as a snapshot does"))
         }
     }
 

@@ -312,7 +312,7 @@ impl Core {
         }
         let mut shard = keyspace.map.write(place.shard);
         let (current, seen) =
-            self.current(shard.look_up(place.hash, entry.key(), || created_at_ms));
+            self.current(&shard.look_up(place.hash, entry.key(), || created_at_ms));
         if !when.hold(current) {
             return Put {
                 outcome: Putted::Refused { current },
@@ -357,7 +357,7 @@ impl Core {
         let payload = record::delete(keyspace.id(), key);
         let time_ms = self.clock.now_ms();
         let mut shard = keyspace.map.write(place.shard);
-        let (current, seen) = self.current(shard.look_up(place.hash, key, || time_ms));
+        let (current, seen) = self.current(&shard.look_up(place.hash, key, || time_ms));
         if !when.hold(current) {
             return Delete {
                 outcome: Deleted::Refused { current },
@@ -424,11 +424,11 @@ impl Core {
     }
 
     /// The current version, and what an answer about it rests on.
-    fn current(&self, found: Lookup<'_>) -> (Option<Version>, u64) {
+    fn current(&self, found: &Lookup<'_>) -> (Option<Version>, u64) {
         match found {
             Lookup::Live(entry) => (Some(self.version_of(entry.revision())), entry.revision()),
             Lookup::Expired(entry) => (None, entry.revision()),
-            Lookup::Absent { seen } => (None, seen),
+            Lookup::Absent { seen } => (None, *seen),
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::compaction::{self, Compacted};
 use crate::error::{CompactError, Lost, OpenError};
 use crate::fs::Dir;
 use crate::int::wide;
-use crate::log::{Level, Log, LogOptions, Purpose};
+use crate::log::frame::frame_len;
+use crate::log::{Level, Log, LogOptions, Payload, Purpose};
 use crate::manifest::{self, Incarnation, ManifestFile};
 use crate::map::{Drained, Entry, FactsOf, Keyspace, Lookup, Shard};
 use crate::options::{Durability, Options};
@@ -303,13 +304,13 @@ impl Core {
     /// Logs a keyspace's creation or change, applies it, and waits until it is durable.
     fn set_keyspace(&self, record: &KeyspaceRecord) -> Result<(), crate::WriteError> {
         let payload = record.encoded();
-        let frame = crate::log::frame::frame_len(wide(payload.len()));
+        let frame = frame_len(wide(payload.len()));
         let grant = block_on(self.log.room().claim(frame, Purpose::Shrink))?;
         let keyspace = self.contents.keyspaces.set(record, Shard::default);
         let mut shards = keyspace.map.write_all();
         let mut queue = self.log.queue();
         let revision = queue.next_revision();
-        let payload = crate::log::Payload {
+        let payload = Payload {
             prefix: &payload,
             entry: None,
         };

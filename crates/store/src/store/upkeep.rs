@@ -76,6 +76,11 @@ impl Upkeep {
     /// Asks for a snapshot and waits for it.
     pub(super) async fn compact(&self) -> Result<Compacted, CompactError> {
         let (reply, done) = oneshot::channel();
+        self.request(reply)?;
+        done.await.unwrap_or(Err(CompactError::Closing))
+    }
+
+    fn request(&self, reply: Reply) -> Result<(), CompactError> {
         let mut orders = self.desk.orders.lock();
         if orders.stop {
             return Err(CompactError::Closing);
@@ -83,7 +88,7 @@ impl Upkeep {
         orders.requests.push(reply);
         drop(orders);
         self.desk.changed.notify_all();
-        done.await.unwrap_or(Err(CompactError::Closing))
+        Ok(())
     }
 
     pub(super) fn stop(&self) {
