@@ -18,13 +18,19 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::{CompactError, Lost};
 use crate::fs::Dir;
+use crate::int::wide;
 use crate::log::{Level, Log, is_full, segment};
 use crate::manifest::{Manifest, ManifestFile, Snapshot};
-use crate::progress::Progress;
-use crate::recovery::{Contents, read_snapshot};
+use crate::map::{Contents, Entry, Keyspace};
+use crate::record::Parts;
 use crate::snapshot::writer::Writer;
-use crate::snapshot::{self, Identity};
+use crate::snapshot::{self, Block, Footer, Identity};
 use crate::wait::block_on;
+
+/// Most entries that one lock hold looks at.
+const ENTRIES_PER_HOLD: usize = 512;
+/// Most bytes of entries that one lock hold refers to.
+const BYTES_PER_HOLD: u64 = 64 << 10;
 
 /// What a compaction works on.
 #[derive(Debug)]
@@ -58,22 +64,20 @@ impl Compaction<'_> {
         &self,
         pause: impl FnMut(Duration) -> bool,
     ) -> Result<Compacted, CompactError> {
-        self.check_space()?;
-        let lost = || {
-            self.log
-                .lost()
-                .cloned()
-                .map_or(CompactError::Closing, CompactError::Lost)
-        };
-        let s = self.log.rotate().ok_or_else(lost)?;
-        let name = snapshot::name(s);
-        if self
+        let newest = self
             .manifest
-            .with(|manifest| manifest.snapshots.iter().any(|snapshot| snapshot.s == s))
-        {
-            // Nothing has changed since the last one.
-            return self.unchanged(s);
+            .with(|manifest| manifest.snapshots.last().copied());
+        if let Some(newest) = newest.filter(|newest| newest.s == self.log.last_revision()) {
+            // Nothing has changed since: another one would only push the previous generation out.
+            return Ok(Compacted {
+                revision: newest.s,
+                bytes: newest.len,
+                entries: self.entries(),
+            });
         }
+        self.check_space()?;
+        let s = self.log.rotate()?;
+        let name = snapshot::name(s);
         let temporary = format!("{name}.tmp");
         drop(self.dir.remove(&temporary));
         let (snapshot, entries) = match self.write(s, &temporary, pause) {
@@ -91,27 +95,14 @@ impl Compaction<'_> {
         })
     }
 
-    fn unchanged(&self, s: u64) -> Result<Compacted, CompactError> {
-        let known = self.manifest.with(|manifest| {
-            manifest
-                .snapshots
-                .iter()
-                .find(|snapshot| snapshot.s == s)
-                .copied()
-        });
-        let snapshot = known.ok_or(CompactError::Closing)?;
-        let entries = self
-            .contents
+    fn entries(&self) -> u64 {
+        let now_ms = self.clock.now_ms();
+        self.contents
             .keyspaces
             .all()
             .iter()
-            .map(|keyspace| keyspace.map.stats(self.clock.now_ms()).live)
-            .sum();
-        Ok(Compacted {
-            revision: s,
-            bytes: snapshot.len,
-            entries,
-        })
+            .map(|keyspace| keyspace.map.stats(now_ms).live)
+            .sum()
     }
 
     /// 1.2 times the live bytes have to be free.
@@ -158,7 +149,7 @@ impl Compaction<'_> {
         .map_err(discarded("creating the snapshot"))?;
         for keyspace in self.contents.keyspaces.all() {
             if keyspace.durability() != crate::Durability::Memory {
-                let written = writer.keyspace(&keyspace, &self.contents.facts, &mut pause);
+                let written = self.keyspace(&mut writer, &keyspace, &mut pause);
                 written.map_err(|error| {
                     // The only one who interrupts is `pause`, when the store closes.
                     if error.kind() == io::ErrorKind::Interrupted {
@@ -188,21 +179,71 @@ impl Compaction<'_> {
             len,
             hash: footer.hash,
         };
-        self.verify(temporary, &snapshot)?;
+        self.verify(temporary, len, &footer)?;
         Ok((snapshot, footer.entries))
     }
 
+    /// Writes the entries of one keyspace, shard by shard in key order.
+    fn keyspace(
+        &self,
+        writer: &mut Writer,
+        keyspace: &Keyspace,
+        pause: &mut impl FnMut(Duration) -> bool,
+    ) -> io::Result<()> {
+        let mut block = Block::default();
+        for shard in 0..keyspace.map.shards() {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let held = hold(keyspace, shard, after.as_deref());
+                let Some(last) = held.last() else { break };
+                after = Some(last.key().to_vec());
+                for entry in held.iter().filter(|entry| !entry.is_tombstone()) {
+                    self.push(&mut block, entry);
+                }
+                if wide(block.len()) >= BYTES_PER_HOLD {
+                    writer.block(&mut block, keyspace.id())?;
+                }
+                drop(held);
+                if !pause(writer.pace()) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+            }
+        }
+        if block.is_empty() {
+            Ok(())
+        } else {
+            writer.block(&mut block, keyspace.id())
+        }
+    }
+
+    fn push(&self, block: &mut Block, entry: &Entry) {
+        let facts = entry.facts(&self.contents.facts);
+        let parts = Parts {
+            key: entry.key(),
+            meta: facts.as_meta(),
+            expires_at_ms: entry.expires_at_ms(),
+            created_at_ms: entry.created_at_ms(),
+        };
+        block.push(entry.revision(), &parts, entry.key_and_value());
+    }
+
     /// Reads back what is on the disk.
-    fn verify(&self, temporary: &str, snapshot: &Snapshot) -> Result<(), CompactError> {
+    fn verify(&self, temporary: &str, len: u64, written: &Footer) -> Result<(), CompactError> {
         let file = self
             .dir
             .open_read(temporary)
             .map_err(discarded("reading the snapshot back"))?;
         let store_id = self.manifest.with(|manifest| manifest.store_id);
-        let identity = Identity::new(store_id, snapshot.s);
-        let checked = snapshot::reader::verify(&*file, snapshot, &identity);
-        checked
-            .map_err(|error| CompactError::Discarded(format!("reading the snapshot back: {error}")))
+        let identity = Identity::new(store_id, written.s);
+        match snapshot::reader::verify(&*file, len, &identity) {
+            Ok(read) if read == *written => Ok(()),
+            Ok(_) => Err(CompactError::Discarded(
+                "reading the snapshot back: it is another one".to_owned(),
+            )),
+            Err(error) => Err(CompactError::Discarded(format!(
+                "reading the snapshot back: {error}"
+            ))),
+        }
     }
 
     /// Steps 5 to 7.
@@ -246,6 +287,24 @@ impl Compaction<'_> {
         remove(&**self.dir, &gone);
         Ok(())
     }
+}
+
+/// References to the next entries of a shard: a bounded number, so that the lock is held for a bounded time.
+fn hold(keyspace: &Keyspace, shard: usize, after: Option<&[u8]>) -> Vec<Entry> {
+    let shard = keyspace.map.read(shard);
+    let mut bytes = 0;
+    let behind = shard
+        .range(after.unwrap_or_default())
+        .skip_while(|entry| after == Some(entry.key()));
+    behind
+        .take(ENTRIES_PER_HOLD)
+        .take_while(|entry| {
+            let more = bytes < BYTES_PER_HOLD;
+            bytes += entry.footprint();
+            more
+        })
+        .cloned()
+        .collect()
 }
 
 /// Takes all but the newest `keep` snapshots out of a manifest, and the segments that only they need. Returns the files.
@@ -293,17 +352,4 @@ pub(crate) fn give_up_previous(dir: &dyn Dir, manifest: &ManifestFile) -> bool {
     }
     remove(dir, &gone);
     true
-}
-
-/// Reads and checks a whole snapshot without keeping anything.
-pub(crate) fn check_snapshot(
-    dir: &dyn Dir,
-    manifest: &Manifest,
-    snapshot: &Snapshot,
-    contents: &Contents,
-    progress: &Progress,
-) -> Result<(), String> {
-    let name = snapshot::name(snapshot.s);
-    let file = dir.open_read(&name).map_err(|error| error.to_string())?;
-    read_snapshot(&*file, manifest, snapshot, contents, progress).map_err(|error| error.to_string())
 }

@@ -19,8 +19,7 @@ use parking_lot::Mutex;
 use crate::error::OpenError;
 use crate::fs::{self, Dir, Replace};
 use crate::int::slot32;
-use crate::log::Salt;
-use crate::record::{Malformed, Take};
+use crate::record::{Malformed, Salt, Take};
 
 pub(crate) const FILE: &str = "MANIFEST";
 const MAGIC: &[u8; 8] = b"SPMANIF1";

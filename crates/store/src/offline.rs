@@ -3,15 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::compaction::check_snapshot;
 use crate::error::OpenError;
 use crate::fs::{self, Dir};
 use crate::int::wide;
 use crate::log::segment;
 use crate::manifest::{self, Sealed};
+use crate::map::Contents;
 use crate::options::{Options, TailPolicy};
 use crate::progress::Progress;
-use crate::recovery::{Access, Found, Loaded, Locked, Replayed, cut_segment};
+use crate::recovery::{Access, Found, Loaded, Locked, Replayed, cut_segment, read_snapshot};
 
 /// What is in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,12 +60,13 @@ pub fn check(storage: Arc<dyn Dir>, progress: &Progress) -> Result<Report, OpenE
     let options = Options::default();
     let mut warnings = Vec::new();
     for snapshot in &manifest.snapshots {
-        let contents = crate::recovery::Contents::new(&options, manifest.hash_seed);
-        if let Err(why) = check_snapshot(&*dir, &manifest, snapshot, &contents, &Progress::new()) {
-            warnings.push(format!(
-                "{}: {why}",
-                dir.display(&crate::snapshot::name(snapshot.s))
-            ));
+        let contents = Contents::new(options.shards, manifest.hash_seed);
+        let name = crate::snapshot::name(snapshot.s);
+        let file = dir
+            .open_read(&name)
+            .map_err(OpenError::io(dir.display(&name)))?;
+        if let Err(why) = read_snapshot(&*file, &manifest, snapshot, &contents, &Progress::new()) {
+            warnings.push(format!("{}: {why}", dir.display(&name)));
         }
     }
     if manifest.quarantined {

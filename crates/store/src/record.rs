@@ -18,7 +18,6 @@
 //! All integers are little-endian. Replay needs neither a clock nor a configuration.
 
 use crate::int::wide;
-use crate::map::Parts;
 use crate::options::Durability;
 
 /// The type byte of a frame.
@@ -102,6 +101,18 @@ impl<'a> Meta<'a> {
         }
     }
 }
+
+/// What an entry is made of, beside the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) meta: Meta<'a>,
+    pub(crate) expires_at_ms: Option<u64>,
+    pub(crate) created_at_ms: u64,
+}
+
+/// 16 random bytes that belong to one segment.
+pub(crate) type Salt = [u8; 16];
 
 /// A valid frame whose payload does not read as its type says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

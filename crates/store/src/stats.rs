@@ -1,6 +1,31 @@
 //! Numbers about a store, and whether it is well.
 
-use crate::log::LogStats;
+/// Numbers about a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// The newest revision that was handed out.
+    pub last_revision: u64,
+    /// The newest revision that was handed to the operating system.
+    pub written_revision: u64,
+    /// The newest revision that is on disk.
+    pub durable_revision: u64,
+    /// Records written.
+    pub records: u64,
+    /// Writes, each of one or more records.
+    pub batches: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Syncs of the active segment.
+    pub syncs: u64,
+    /// Time spent in them, in nanoseconds.
+    pub sync_nanos: u64,
+    /// Segments that were closed.
+    pub rotations: u64,
+    /// Bytes that changes can still take before another segment is needed.
+    pub room: u64,
+    /// Whether the disk is full.
+    pub disk_full: bool,
+}
 
 /// Numbers about a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -13,11 +13,11 @@
 //! `flags` 1: the payload is longer than 64 KiB; it is preceded by a CRC for each 64 KiB of it,
 //! `crc32(salt, revision, u32 chunk, bytes)`, `len` counts them, and `payload_crc` covers them alone.
 
+use bytes::Bytes;
 use crc32fast::Hasher;
 
 use crate::int::{narrow, slot32, wide};
-use crate::map::Entry;
-use crate::record::kind;
+use crate::record::{Salt, kind};
 
 /// Bytes of a frame before its payload.
 pub(crate) const HEADER: usize = 40;
@@ -28,9 +28,6 @@ pub(crate) const CHUNK: usize = 64 << 10;
 /// Entries up to this size are copied into the batch; larger ones are written from where they are.
 const COPIED: usize = 4 << 10;
 const CHUNKED: u8 = 1;
-
-/// 16 random bytes that belong to one segment.
-pub(crate) type Salt = [u8; 16];
 
 /// The checksums of a segment's frames, with salt and number already mixed in.
 #[derive(Debug, Clone)]
@@ -155,16 +152,27 @@ pub(crate) fn frame_len(len: u64) -> u64 {
         }
 }
 
-/// The payload of a record on its way into the log: what was built for it, and an entry whose key and value follow.
-#[derive(Debug, Clone, Copy)]
+/// The payload of a record on its way into the log: what was built for it, and what follows in one piece.
+#[derive(Clone, Copy)]
 pub(crate) struct Payload<'a> {
     pub(crate) prefix: &'a [u8],
-    pub(crate) entry: Option<&'a Entry>,
+    pub(crate) body: &'a [u8],
+    /// Gives the body as something that can be held until it is written, so that a large one is not copied.
+    pub(crate) hold: Option<&'a dyn Fn() -> Bytes>,
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    /// A payload that was built whole.
+    pub(crate) fn whole(prefix: &'a [u8]) -> Self {
+        Self {
+            prefix,
+            body: &[],
+            hold: None,
+        }
+    }
+
     fn len(&self) -> usize {
-        self.prefix.len() + self.entry.map_or(0, |entry| entry.key_and_value().len())
+        self.prefix.len() + self.body.len()
     }
 }
 
@@ -182,7 +190,7 @@ struct Queued {
     start: usize,
     inline: usize,
     /// What follows them, where it was too large to copy.
-    tail: Option<Entry>,
+    tail: Option<Bytes>,
     revision: u64,
 }
 
@@ -228,13 +236,10 @@ impl Batch {
         self.bytes.extend_from_slice(&[0; 8]);
         self.bytes.resize(self.bytes.len() + table, 0);
         self.bytes.extend_from_slice(payload.prefix);
-        let tail = match payload.entry {
-            Some(entry) if logical <= COPIED => {
-                self.bytes.extend_from_slice(entry.key_and_value());
-                None
-            }
-            other => other.cloned(),
-        };
+        let tail = payload.hold.filter(|_| logical > COPIED).map(|hold| hold());
+        if tail.is_none() {
+            self.bytes.extend_from_slice(payload.body);
+        }
         self.frames.push(Queued {
             start,
             inline: self.bytes.len() - start,
@@ -248,11 +253,7 @@ impl Batch {
     pub(crate) fn frame_len(&self, n: usize) -> Option<u64> {
         let frame = self.frames.get(n)?;
         Some(wide(
-            frame.inline
-                + frame
-                    .tail
-                    .as_ref()
-                    .map_or(0, |entry| entry.key_and_value().len()),
+            frame.inline + frame.tail.as_ref().map_or(0, Bytes::len),
         ))
     }
 
@@ -272,7 +273,7 @@ impl Batch {
         else {
             return;
         };
-        let tail = tail.as_ref().map_or(&[][..], Entry::key_and_value);
+        let tail = tail.as_deref().unwrap_or_default();
         let Some(bytes) = self.bytes.get_mut(*start..start + inline) else {
             return;
         };
@@ -303,7 +304,7 @@ impl Batch {
             run = Some((from, end));
             if let Some(tail) = &frame.tail {
                 pieces.extend(self.bytes.get(from..end));
-                pieces.push(tail.key_and_value());
+                pieces.push(tail);
                 run = None;
             }
         }
@@ -351,15 +352,7 @@ pub(crate) fn bare(
 ) -> Vec<u8> {
     debug_assert!(code == kind::SEAL || code == kind::MARK);
     let mut batch = Batch::default();
-    batch.push(
-        code,
-        revision,
-        time_ms,
-        Payload {
-            prefix: &[],
-            entry: None,
-        },
-    );
+    batch.push(code, revision, time_ms, Payload::whole(&[]));
     batch.finish(0, seeds, offset, durable);
     batch.bytes
 }
@@ -367,47 +360,33 @@ pub(crate) fn bare(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{FactsTable, Parts};
-    use crate::record::Meta;
 
     const SALT: Salt = [7; 16];
 
-    fn entry(value_len: usize) -> Entry {
-        let parts = Parts {
-            key: b"some/key",
-            meta: Meta::of_type(Meta::TEXT),
-            expires_at_ms: None,
-            created_at_ms: 1,
-        };
-        let mut entry = Entry::reserve(&parts, value_len, &FactsTable::new());
-        let mut next = 0_u8;
-        entry.fill(|value| {
-            for byte in value {
-                *byte = next;
-                next = next.wrapping_mul(31).wrapping_add(17);
-            }
-        });
-        entry
+    fn body(len: usize) -> Vec<u8> {
+        std::iter::successors(Some(0_u8), |byte| {
+            Some(byte.wrapping_mul(31).wrapping_add(17))
+        })
+        .take(len)
+        .collect()
     }
 
-    fn encoded(value_len: usize, offset: u64) -> (Vec<u8>, Entry) {
-        let entry = entry(value_len);
+    fn encoded(len: usize, offset: u64) -> (Vec<u8>, Vec<u8>) {
+        let body = body(len);
         let mut batch = Batch::default();
-        let len = batch.push(
-            kind::PUT,
-            9,
-            77,
-            Payload {
-                prefix: b"prefix",
-                entry: Some(&entry),
-            },
-        );
+        let hold = || Bytes::copy_from_slice(&body);
+        let payload = Payload {
+            prefix: b"prefix",
+            body: &body,
+            hold: Some(&hold),
+        };
+        let taken = batch.push(kind::PUT, 9, 77, payload);
         batch.finish(0, &Seeds::new(&SALT, 3), offset, 8);
         let bytes = batch.pieces(0..1).concat();
-        assert_eq!(wide(bytes.len()), len);
-        assert_eq!(batch.frame_len(0), Some(len));
-        assert_eq!(frame_len(wide(6 + entry.key_and_value().len())), len);
-        (bytes, entry)
+        assert_eq!(wide(bytes.len()), taken);
+        assert_eq!(batch.frame_len(0), Some(taken));
+        assert_eq!(frame_len(wide(6 + body.len())), taken);
+        (bytes, body)
     }
 
     #[test]
@@ -419,20 +398,20 @@ mod tests {
             100,
             COPIED,
             COPIED + 1,
-            CHUNK - 14,
-            CHUNK - 13,
+            CHUNK - 6,
+            CHUNK - 5,
             CHUNK,
             3 * CHUNK,
             3 * CHUNK + 5,
         ] {
-            let (bytes, entry) = encoded(value_len, 512);
+            let (bytes, body) = encoded(value_len, 512);
             let header = Header::parse(&bytes, &seeds, 512, u32::MAX).unwrap();
             assert_eq!(
                 (header.kind, header.revision, header.durable, header.time_ms),
                 (kind::PUT, 9, 8, 77)
             );
             let payload = header.payload(&bytes[HEADER..], &seeds).unwrap();
-            assert_eq!(payload, [b"prefix", entry.key_and_value()].concat());
+            assert_eq!(payload, [b"prefix", &*body].concat());
         }
     }
 

@@ -16,23 +16,25 @@ mod writer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 pub(crate) use ack::Acks;
 pub use ack::Level;
-pub(crate) use frame::{Payload, Salt};
+pub(crate) use frame::Payload;
 pub(crate) use preparer::{RESERVE, is_full};
 pub(crate) use room::{Grant, Purpose, Room};
 pub(crate) use segment::Prepared;
 
 use crate::clock::Clock;
-use crate::error::Lost;
+use crate::error::{CompactError, Lost};
 use crate::fs::Dir;
 use crate::manifest::ManifestFile;
+use crate::stats::LogStats;
 use frame::Batch;
 use writer::Writer;
 
@@ -99,7 +101,7 @@ pub(crate) struct Queue {
     /// Everything up to this revision is to be synced without delay.
     sync_up_to: u64,
     /// Who wants the log to go on in a new segment.
-    rotate: Option<oneshot::Sender<u64>>,
+    rotate: Option<SyncSender<u64>>,
     closing: bool,
     writer_idle: bool,
 }
@@ -159,33 +161,6 @@ struct Counters {
     syncs: AtomicU64,
     sync_nanos: AtomicU64,
     rotations: AtomicU64,
-}
-
-/// Numbers about a log.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// The newest revision that was handed out.
-    pub last_revision: u64,
-    /// The newest revision that was handed to the operating system.
-    pub written_revision: u64,
-    /// The newest revision that is on disk.
-    pub durable_revision: u64,
-    /// Records written.
-    pub records: u64,
-    /// Writes, each of one or more records.
-    pub batches: u64,
-    /// Bytes written.
-    pub bytes: u64,
-    /// Syncs of the active segment.
-    pub syncs: u64,
-    /// Time spent in them, in nanoseconds.
-    pub sync_nanos: u64,
-    /// Segments that were closed.
-    pub rotations: u64,
-    /// Bytes that changes can still take before another segment is needed.
-    pub room: u64,
-    /// Whether the disk is full.
-    pub disk_full: bool,
 }
 
 /// A running log.
@@ -327,14 +302,29 @@ impl Log {
         self.shared.poison(reason);
     }
 
+    /// The last revision that was handed out.
+    pub(crate) fn last_revision(&self) -> u64 {
+        self.queue().last_revision
+    }
+
     /// Closes the active segment and goes on in the next. Returns the last revision before the rotation, which is durable
-    /// then; `None` where the log ended first.
-    pub(crate) fn rotate(&self) -> Option<u64> {
-        let (reply, done) = oneshot::channel();
+    /// then. Not possible while there is no segment to go on in: then it is given up after the time that a change would
+    /// wait for room.
+    pub(crate) fn rotate(&self) -> Result<u64, CompactError> {
+        let (reply, done) = sync_channel(1);
         let mut queue = self.queue();
         queue.rotate = Some(reply);
         drop(self.release(queue));
-        done.blocking_recv().ok()
+        match done.recv_timeout(self.shared.options.room_wait) {
+            Ok(revision) => Ok(revision),
+            Err(gave_up) => {
+                self.queue().rotate = None;
+                let lost = self.lost().cloned().map(CompactError::Lost);
+                Err(lost.unwrap_or_else(|| {
+                    CompactError::Discarded(format!("the log did not rotate: {gave_up}"))
+                }))
+            }
+        }
     }
 
     /// Numbers about this log.
@@ -374,7 +364,12 @@ impl Log {
                 self.poison("a thread of the log panicked".to_owned());
             }
         }
-        self.lost().cloned().map_or(Ok(()), Err)
+        let outcome = self.lost().cloned().map_or(Ok(()), Err);
+        // A change that came in between must not wait for ever.
+        self.shared.acks.fail(Lost {
+            reason: "the store is closed".into(),
+        });
+        outcome
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Preparer {
     space_since: Option<Duration>,
     next_look: Duration,
     reserve_checked: bool,
+    /// Sealed segments that the manifest could not be told of on a full disk.
+    unsealed: Vec<SealJob>,
 }
 
 impl Preparer {
@@ -67,6 +69,7 @@ impl Preparer {
             space_since: None,
             next_look,
             reserve_checked: false,
+            unsealed: Vec::new(),
         }
     }
 
@@ -101,7 +104,7 @@ impl Preparer {
     }
 
     /// Truncates a sealed segment and writes its end into the manifest.
-    fn seal(&self, job: SealJob) -> Result<(), Failed> {
+    fn seal(&mut self, job: SealJob) -> Result<(), Failed> {
         let name = segment::name(job.number);
         // The zeros behind the seal are only a waste: where they cannot be cut off, the seal still holds.
         if let Err(error) = job
@@ -111,7 +114,6 @@ impl Preparer {
         {
             return Err(self.poison("truncation", &name, &error));
         }
-        drop(job.file);
         let durable = self.shared.acks.reached(super::Level::Durable);
         let newest_time_ms = self.shared.clock.now_ms();
         let updated = self.shared.manifest.update(|manifest| {
@@ -125,8 +127,11 @@ impl Preparer {
         });
         match updated {
             Ok(()) => Ok(()),
-            // The segment stays unsealed in the manifest, which recovery can live with.
-            Err(error) if !error.renamed && is_full(&error.source) => Ok(()),
+            // Recovery can live with a segment that the manifest does not know to be sealed; it is told later.
+            Err(error) if !error.renamed && is_full(&error.source) => {
+                self.unsealed.push(job);
+                Ok(())
+            }
             Err(error) => Err(self.poison("replacement", crate::manifest::FILE, &error.source)),
         }
     }
@@ -145,6 +150,8 @@ impl Preparer {
                 Ok(()) => {
                     tracing::info!("the disk has space again: writes resume");
                     self.shared.room.set_full(false);
+                    let unsealed = std::mem::take(&mut self.unsealed);
+                    unsealed.into_iter().try_for_each(|job| self.seal(job))?;
                 }
                 Err(Failed::Full) => return Ok(()),
                 Err(Failed::Ended) => return Err(Failed::Ended),
@@ -184,12 +191,13 @@ impl Preparer {
     fn prepare(&mut self, capacity: u64, set_aside: bool) -> Result<(), Failed> {
         let number = self.next_number;
         let name = segment::name(number);
-        let space = self
+        // Where the space cannot be told, trying tells.
+        if self
             .shared
             .dir
             .space()
-            .map_err(|error| self.failed("look at the space for", &name, &error))?;
-        if space.free < capacity {
+            .is_ok_and(|space| space.free < capacity)
+        {
             return Err(Failed::Full);
         }
         let header = SegmentHeader {

@@ -11,10 +11,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::frame::{HEADER, Salt, Seeds};
+use super::frame::{HEADER, Seeds};
 use crate::fs::{Dir, File, write_all_at};
 use crate::int::{narrow, wide};
-use crate::record::{Malformed, Take};
+use crate::record::{Malformed, Salt, Take};
 
 /// Bytes of a segment before its first record.
 pub(crate) const SEGMENT_HEADER: u64 = 512;

@@ -14,10 +14,10 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
 
 use super::frame::{self, Batch, HEADER, Seeds};
 use super::preparer::{SealJob, is_full};
@@ -76,7 +76,7 @@ enum Step {
     Write,
     Sync,
     Mark,
-    Rotate(oneshot::Sender<u64>),
+    Rotate(SyncSender<u64>),
     Close,
 }
 
@@ -117,7 +117,7 @@ impl Writer {
                 Step::Write => self.write_batch(),
                 Step::Sync => self.sync(),
                 Step::Mark => self.mark(),
-                Step::Rotate(reply) => self.rotate_for(reply),
+                Step::Rotate(reply) => self.rotate_for(&reply),
                 Step::Close => {
                     // Lost durability has been told by whoever met it.
                     drop(self.close());
@@ -408,7 +408,7 @@ impl Writer {
         }
     }
 
-    fn rotate_for(&mut self, reply: oneshot::Sender<u64>) -> Result<(), Ended> {
+    fn rotate_for(&mut self, reply: &SyncSender<u64>) -> Result<(), Ended> {
         self.rotate()?;
         if reply.send(self.last_revision).is_err() {
             tracing::debug!("who asked for a rotation has stopped waiting");

@@ -16,7 +16,7 @@ use triomphe::ThinArc;
 
 use super::facts::{BINARY_ID, Facts, FactsOf, FactsTable, TEXT_ID};
 use crate::int::wide;
-use crate::record::Meta;
+use crate::record::{Meta, Parts};
 
 const CREATED_BITS: u32 = 44;
 const CREATED_MASK: u64 = (1 << CREATED_BITS) - 1;
@@ -40,15 +40,6 @@ struct Head {
 /// A key with its value, or the mark that a key was deleted. Cloning is one atomic increment.
 #[derive(Clone)]
 pub struct Entry(ThinArc<Head, u8>);
-
-/// What an entry is made of, beside the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) meta: Meta<'a>,
-    pub(crate) expires_at_ms: Option<u64>,
-    pub(crate) created_at_ms: u64,
-}
 
 impl Entry {
     /// Puts the fixed parts in place; the value is zeros until [`Entry::fill`].
@@ -208,6 +199,11 @@ impl Entry {
         Bytes::from_owner(ValueOf(self))
     }
 
+    /// Key and value as reference-counted bytes, without a copy.
+    pub(crate) fn into_key_and_value(self) -> Bytes {
+        Bytes::from_owner(KeyAndValueOf(self))
+    }
+
     /// The change that wrote this entry.
     #[inline]
     pub fn revision(&self) -> u64 {
@@ -293,6 +289,15 @@ struct ValueOf(Entry);
 impl AsRef<[u8]> for ValueOf {
     fn as_ref(&self) -> &[u8] {
         self.0.value()
+    }
+}
+
+/// Lets [`Bytes`] hold an entry and show its key and value.
+struct KeyAndValueOf(Entry);
+
+impl AsRef<[u8]> for KeyAndValueOf {
+    fn as_ref(&self) -> &[u8] {
+        self.0.key_and_value()
     }
 }
 

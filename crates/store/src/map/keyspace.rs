@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Map, Shard};
+use super::{FactsTable, Map, Shard};
 use crate::options::Durability;
 use crate::record::KeyspaceRecord;
 
@@ -153,5 +153,43 @@ impl Keyspaces {
         let table = self.table.read();
         let known = table.by_id.keys().chain(&table.dropped).max();
         known.map_or(1, |id| id + 1)
+    }
+}
+
+/// Everything that a store holds: the keyspaces, and the facts that their entries share.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) keyspaces: Keyspaces,
+    pub(crate) facts: FactsTable,
+}
+
+impl Contents {
+    pub(crate) fn new(shards: usize, seed: u64) -> Self {
+        Self {
+            keyspaces: Keyspaces::new(shards, seed),
+            facts: FactsTable::new(),
+        }
+    }
+
+    /// Sorts the keys of every shard, in parallel.
+    pub(crate) fn finish_loading(&self) {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let next = AtomicUsize::new(0);
+        for keyspace in self.keyspaces.all() {
+            next.store(0, Ordering::Relaxed);
+            std::thread::scope(|scope| {
+                for _ in 0..threads {
+                    scope.spawn(|| {
+                        loop {
+                            let shard = next.fetch_add(1, Ordering::Relaxed);
+                            if shard >= keyspace.map.shards() {
+                                break;
+                            }
+                            keyspace.map.write(shard).finish_loading();
+                        }
+                    });
+                }
+            });
+        }
     }
 }

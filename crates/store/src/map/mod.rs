@@ -15,12 +15,11 @@ use crossbeam_utils::CachePadded;
 use foldhash::quality::FixedState;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use entry::Parts;
 pub use entry::{Entry, MAX_KEY_BYTES};
 pub(crate) use facts::FactsTable;
 pub use facts::{Facts, FactsOf};
 pub use keyspace::Keyspace;
-pub(crate) use keyspace::{ById, Keyspaces};
+pub(crate) use keyspace::{ById, Contents};
 pub(crate) use shard::{Drained, Effect, Lookup, Shard, ShardStats};
 
 use crate::int::{low32, narrow};

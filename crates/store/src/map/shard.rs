@@ -393,8 +393,8 @@ pub(crate) struct ShardStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::{FactsTable, Parts};
-    use crate::record::Meta;
+    use crate::map::FactsTable;
+    use crate::record::{Meta, Parts};
 
     fn entry(key: &str, revision: u64, expires_at_ms: Option<u64>) -> Entry {
         let table = FactsTable::new();

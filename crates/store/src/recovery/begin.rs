@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::replay::{Ended, Replayed, Tail};
-use super::{Contents, Locked, QUARANTINE};
+use super::{Locked, QUARANTINE};
 use crate::clock::Clock;
 use crate::error::OpenError;
 use crate::fs::{self, Dir, Replace};
@@ -20,6 +20,7 @@ use crate::log::reader::behind;
 use crate::log::segment::{self, Prepared, SEGMENT_HEADER, SegmentHeader};
 use crate::log::{RESERVE, Start, is_full};
 use crate::manifest::{self, Incarnation, Manifest, ManifestFile, Segment};
+use crate::map::Contents;
 use crate::options::Options;
 use crate::snapshot;
 
@@ -61,7 +62,7 @@ impl Begun {
         let dir = Arc::clone(&found.locked.dir);
         let mut manifest = found.manifest;
         let clock_reset = std::mem::take(&mut manifest.clock_reset);
-        manifest.quarantined |= cut_tail(&*dir, tail)?;
+        manifest.quarantined |= cut_tail(&*dir, &manifest, tail)?;
         settle_segments(&mut manifest, ended);
         let number = next_number(&*dir, &manifest)?;
         let header = SegmentHeader {
@@ -72,7 +73,7 @@ impl Begun {
             max_record: options.max_record_bytes,
             created_ms: clock.now_ms().max(newest_time_ms),
         };
-        let active = match with_reserve(&*dir, || prepare(&*dir, &header))? {
+        let active = match with_reserve(&*dir, || Prepared::create(&*dir, &header, || {}))? {
             Ok(active) => Some(active),
             Err(error) if is_full(&error) => None,
             Err(source) => {
@@ -122,7 +123,7 @@ impl Begun {
 }
 
 /// Cuts what is to be cut. Returns whether it was more than a torn tail.
-fn cut_tail(dir: &dyn Dir, tail: Tail) -> Result<bool, OpenError> {
+fn cut_tail(dir: &dyn Dir, manifest: &Manifest, tail: Tail) -> Result<bool, OpenError> {
     let Tail::Cut {
         number,
         offset,
@@ -132,6 +133,17 @@ fn cut_tail(dir: &dyn Dir, tail: Tail) -> Result<bool, OpenError> {
         return Ok(false);
     };
     let file = dir.display(&segment::name(number));
+    if doubtful {
+        // First of all, so that it is not forgotten where this start dies on the way.
+        let noted = Manifest {
+            quarantined: true,
+            ..manifest.clone()
+        };
+        let written = with_reserve(dir, || {
+            fs::replace(dir, manifest::FILE, &noted.encode()).map_err(|error| error.source)
+        })?;
+        written.map_err(OpenError::io(dir.display(manifest::FILE)))?;
+    }
     with_reserve(dir, || cut(dir, number, offset))?.map_err(OpenError::io(file.clone()))?;
     tracing::warn!(%file, offset, doubtful, "the tail was cut; a copy is in quarantine");
     Ok(doubtful)
@@ -200,15 +212,6 @@ fn with_reserve<T>(
         },
         other => Ok(other),
     }
-}
-
-fn prepare(dir: &dyn Dir, header: &SegmentHeader) -> io::Result<Prepared> {
-    // A former start may have died between making this file and naming it.
-    match dir.remove(&segment::name(header.number)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    Prepared::create(dir, header, || {})
 }
 
 /// A number that no file has.

@@ -15,13 +15,12 @@ mod verdict;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Damage, OpenError, Verdict};
 use crate::fs::{self, Dir, File, Lock};
 use crate::log::segment;
 use crate::manifest::{self, Manifest};
-use crate::map::{ById, Effect, Entry, FactsTable, HASH_ALGORITHM, Keyspaces, Shard};
+use crate::map::{ById, Contents, Effect, Entry, HASH_ALGORITHM, Shard};
 use crate::options::Options;
 use crate::progress::{Phase, Progress};
 use crate::record::Malformed;
@@ -212,13 +211,6 @@ impl Found {
     }
 }
 
-/// Where the entries of a snapshot and the records of the log go.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    pub(crate) keyspaces: Keyspaces,
-    pub(crate) facts: FactsTable,
-}
-
 /// Stage 3: the snapshot is in the map.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -290,7 +282,7 @@ impl Loaded {
         }
         let mut passed_over = None;
         for snapshot in found.manifest.snapshots.iter().rev() {
-            let contents = Contents::new(options, found.manifest.hash_seed);
+            let contents = Contents::new(options.shards, found.manifest.hash_seed);
             match load_snapshot(&**dir, &found.manifest, snapshot, &contents, progress) {
                 Ok(()) => {
                     let (s, t) = (snapshot.s, snapshot.t);
@@ -314,7 +306,7 @@ impl Loaded {
         match passed_over {
             Some(damage) if found.manifest.snapshots.len() > 1 => Err(OpenError::Corrupt(damage)),
             _ => {
-                let contents = Contents::new(options, found.manifest.hash_seed);
+                let contents = Contents::new(options.shards, found.manifest.hash_seed);
                 Ok(Self {
                     found,
                     contents,
@@ -323,37 +315,6 @@ impl Loaded {
                     passed_over: passed_over.map(|damage| damage.to_string()),
                 })
             }
-        }
-    }
-}
-
-impl Contents {
-    pub(crate) fn new(options: &Options, seed: u64) -> Self {
-        Self {
-            keyspaces: Keyspaces::new(options.shards, seed),
-            facts: FactsTable::new(),
-        }
-    }
-
-    /// Sorts the keys of every shard, in parallel.
-    fn finish_loading(&self) {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let next = AtomicUsize::new(0);
-        for keyspace in self.keyspaces.all() {
-            next.store(0, Ordering::Relaxed);
-            std::thread::scope(|scope| {
-                for _ in 0..threads {
-                    scope.spawn(|| {
-                        loop {
-                            let shard = next.fetch_add(1, Ordering::Relaxed);
-                            if shard >= keyspace.map.shards() {
-                                break;
-                            }
-                            keyspace.map.write(shard).finish_loading();
-                        }
-                    });
-                }
-            });
         }
     }
 }

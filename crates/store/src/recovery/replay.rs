@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::verdict::{Judged, Scanned, judge};
-use super::{Contents, Found, Loaded};
+use super::{Found, Loaded};
 use crate::error::{Damage, OpenError, Verdict};
 use crate::fs;
 use crate::int::{narrow, wide};
 use crate::log::reader::{Behind, End, Found as FoundRecord, Stop, behind, scan};
 use crate::log::segment::{self, SEGMENT_HEADER, SegmentHeader};
 use crate::manifest::{Sealed, Segment};
-use crate::map::{ById, Effect, Entry, FactsTable, Keyspace, Shard};
+use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Shard};
 use crate::options::TailPolicy;
 use crate::progress::{Phase, Progress};
-use crate::record::Record;
+use crate::record::{Parts, Record};
 
 /// A segment that begins the next stage: where its records end, and what they amount to.
 #[derive(Debug)]
@@ -448,7 +448,7 @@ fn apply(
     Ok(())
 }
 
-fn put(parts: &crate::map::Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> Entry {
+fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> Entry {
     let mut entry = Entry::reserve(parts, value.len(), facts);
     entry.fill(|place| place.copy_from_slice(value));
     entry.set_revision(revision);

@@ -20,8 +20,7 @@ pub(crate) mod writer;
 use crc32fast::Hasher;
 
 use crate::int::{slot32, wide};
-use crate::map::{Entry, FactsTable, Parts};
-use crate::record::{KeyspaceRecord, Malformed, Take, put_parts, take_parts};
+use crate::record::{KeyspaceRecord, Malformed, Parts, Take, put_parts, take_parts};
 
 const MAGIC: &[u8; 8] = b"SPSNAPSH";
 const TAIL_MAGIC: &[u8; 8] = b"SPSNAPEN";
@@ -130,21 +129,15 @@ impl Block {
         u64::from(self.count)
     }
 
-    pub(crate) fn push(&mut self, entry: &Entry, facts: &FactsTable) {
-        let facts = entry.facts(facts);
-        let parts = Parts {
-            key: entry.key(),
-            meta: facts.as_meta(),
-            expires_at_ms: entry.expires_at_ms(),
-            created_at_ms: entry.created_at_ms(),
-        };
-        self.body.extend_from_slice(&entry.revision().to_le_bytes());
+    /// Adds an entry; `key_and_value` are its key and value side by side.
+    pub(crate) fn push(&mut self, revision: u64, parts: &Parts<'_>, key_and_value: &[u8]) {
+        self.body.extend_from_slice(&revision.to_le_bytes());
         self.body
-            .extend_from_slice(&slot32(entry.value().len()).to_le_bytes());
-        put_parts(&mut self.body, &parts, 0);
-        self.body.extend_from_slice(entry.key_and_value());
+            .extend_from_slice(&slot32(key_and_value.len() - parts.key.len()).to_le_bytes());
+        put_parts(&mut self.body, parts, 0);
+        self.body.extend_from_slice(key_and_value);
         self.count += 1;
-        self.newest = self.newest.max(entry.revision());
+        self.newest = self.newest.max(revision);
     }
 
     /// The header of this block at `offset`, and its checksum.

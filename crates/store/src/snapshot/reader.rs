@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use super::{BLOCK_HEADER, BlockHeader, Chain, Footer, HEADER, Identity, Stored, TAIL, entries};
 use crate::fs::{File, read_exact_at};
 use crate::int::{index, wide};
-use crate::manifest::Snapshot;
 use crate::record::Malformed;
 
 /// Blocks that wait for a thread to check them.
@@ -201,18 +200,9 @@ impl Sink for Nowhere {
     fn progress(&self, _: u64) {}
 }
 
-/// Reads and checks a whole snapshot against what the manifest would say of it.
-pub(crate) fn verify(
-    file: &dyn File,
-    snapshot: &Snapshot,
-    identity: &Identity,
-) -> Result<(), ReadError> {
-    let footer = footer(file, snapshot.len, identity)?;
-    if footer.t != snapshot.t || footer.hash != snapshot.hash {
-        return Err(ReadError::Damaged {
-            offset: snapshot.len,
-            detail: "its footer is not what was written",
-        });
-    }
-    blocks(file, snapshot.len, identity, &footer, &Nowhere)
+/// Reads and checks a whole snapshot, and returns its footer.
+pub(crate) fn verify(file: &dyn File, len: u64, identity: &Identity) -> Result<Footer, ReadError> {
+    let footer = footer(file, len, identity)?;
+    blocks(file, len, identity, &footer, &Nowhere)?;
+    Ok(footer)
 }

@@ -8,12 +8,7 @@ use super::{Block, Chain, Footer, Identity};
 use crate::clock::Clock;
 use crate::fs::{Dir, File};
 use crate::int::wide;
-use crate::map::{Entry, FactsTable, Keyspace};
-
-/// Most entries that one lock hold looks at.
-const ENTRIES_PER_HOLD: usize = 512;
-/// Most bytes of entries that one lock hold refers to.
-const BYTES_PER_HOLD: u64 = 64 << 10;
+use crate::record::KeyspaceRecord;
 
 /// A snapshot that is being written.
 #[derive(Debug)]
@@ -78,41 +73,13 @@ impl Writer {
         })
     }
 
-    /// Writes the entries of one keyspace, shard by shard in key order. `pause` is called between blocks with how long to
-    /// wait, and tells whether to go on.
-    pub(crate) fn keyspace(
-        &mut self,
-        keyspace: &Keyspace,
-        facts: &FactsTable,
-        mut pause: impl FnMut(Duration) -> bool,
-    ) -> io::Result<()> {
-        let mut block = Block::default();
-        for shard in 0..keyspace.map.shards() {
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                let held = hold(keyspace, shard, after.as_deref());
-                let Some(last) = held.last() else { break };
-                after = Some(last.key().to_vec());
-                for entry in held.iter().filter(|entry| !entry.is_tombstone()) {
-                    block.push(entry, facts);
-                }
-                if wide(block.len()) >= BYTES_PER_HOLD {
-                    self.block(&mut block, keyspace.id())?;
-                }
-                drop(held);
-                if !pause(self.pace.wait(self.offset)) {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-            }
-        }
-        if block.is_empty() {
-            Ok(())
-        } else {
-            self.block(&mut block, keyspace.id())
-        }
+    /// How long to wait before the next block, so as not to be faster than allowed.
+    pub(crate) fn pace(&self) -> Duration {
+        self.pace.wait(self.offset)
     }
 
-    fn block(&mut self, block: &mut Block, keyspace: u32) -> io::Result<()> {
+    /// Writes a block of entries of keyspace `keyspace`, and empties it.
+    pub(crate) fn block(&mut self, block: &mut Block, keyspace: u32) -> io::Result<()> {
         let (header, crc) = block.header(&self.identity, keyspace, self.offset);
         write_all(&*self.file, &[&header, block.body()], self.offset)?;
         self.chain.add(self.offset, crc);
@@ -132,7 +99,7 @@ impl Writer {
     /// Writes the end and syncs. Returns the footer and the length of the file.
     pub(crate) fn finish(
         self,
-        keyspaces: Vec<crate::record::KeyspaceRecord>,
+        keyspaces: Vec<KeyspaceRecord>,
         dropped: Vec<u32>,
     ) -> io::Result<(Footer, u64)> {
         let footer = Footer {
@@ -150,24 +117,6 @@ impl Writer {
         self.file.drop_cache()?;
         Ok((footer, self.offset + wide(end.len())))
     }
-}
-
-/// References to the next entries of a shard: a bounded number, so that the lock is held for a bounded time.
-fn hold(keyspace: &Keyspace, shard: usize, after: Option<&[u8]>) -> Vec<Entry> {
-    let shard = keyspace.map.read(shard);
-    let mut bytes = 0;
-    let behind = shard
-        .range(after.unwrap_or_default())
-        .skip_while(|entry| after == Some(entry.key()));
-    behind
-        .take(ENTRIES_PER_HOLD)
-        .take_while(|entry| {
-            let more = bytes < BYTES_PER_HOLD;
-            bytes += entry.footprint();
-            more
-        })
-        .cloned()
-        .collect()
 }
 
 fn write_all(file: &dyn File, pieces: &[&[u8]], mut offset: u64) -> io::Result<()> {

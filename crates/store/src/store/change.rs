@@ -8,9 +8,9 @@ use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Payload, Purpose};
-use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES, Parts};
+use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES};
 use crate::options::Durability;
-use crate::record::{self, Meta, kind};
+use crate::record::{self, Meta, Parts, kind};
 
 /// Stands for the keyspace in a draft's prefix.
 const NO_KEYSPACE: u32 = 0;
@@ -255,7 +255,8 @@ impl Core {
             .map(Some)
     }
 
-    /// Takes the next revision, lets `stamp` see it, and queues the record. The shard's lock is held by the caller.
+    /// Takes the next revision and queues the record, an entry's key and value behind `prefix`. The shard's lock is held
+    /// by the caller.
     fn queue<'l>(
         &'l self,
         grant: Option<&Grant>,
@@ -276,11 +277,23 @@ impl Core {
         }
         let mut queue = self.log.queue();
         let revision = queue.next_revision();
-        let entry = entry.map(|entry| {
-            entry.set_revision(revision);
-            &*entry
-        });
-        let used = queue.push(code, time_ms, level, Payload { prefix, entry });
+        let used = match entry {
+            None => queue.push(code, time_ms, level, Payload::whole(prefix)),
+            Some(entry) => {
+                entry.set_revision(revision);
+                let hold = || entry.clone().into_key_and_value();
+                queue.push(
+                    code,
+                    time_ms,
+                    level,
+                    Payload {
+                        prefix,
+                        body: entry.key_and_value(),
+                        hold: Some(&hold),
+                    },
+                )
+            }
+        };
         Queued {
             revision,
             used,
@@ -312,7 +325,7 @@ impl Core {
         }
         let mut shard = keyspace.map.write(place.shard);
         let (current, seen) =
-            self.current(&shard.look_up(place.hash, entry.key(), || created_at_ms));
+            self.current(&shard.look_up(place.hash, entry.key(), || self.clock.now_ms()));
         if !when.hold(current) {
             return Put {
                 outcome: Putted::Refused { current },

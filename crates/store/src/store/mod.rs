@@ -24,11 +24,11 @@ use crate::int::wide;
 use crate::log::frame::frame_len;
 use crate::log::{Level, Log, LogOptions, Payload, Purpose};
 use crate::manifest::{self, Incarnation, ManifestFile};
-use crate::map::{Drained, Entry, FactsOf, Keyspace, Lookup, Shard};
+use crate::map::{Contents, Drained, Entry, FactsOf, Keyspace, Lookup, Shard};
 use crate::options::{Durability, Options};
 use crate::progress::{Phase, Progress};
 use crate::record::{KeyspaceRecord, kind};
-use crate::recovery::{Access, Begun, Contents, Found, Loaded, Locked, Replayed};
+use crate::recovery::{Access, Begun, Found, Loaded, Locked, Replayed};
 use crate::stats::{Health, Stats};
 use crate::wait::block_on;
 
@@ -310,11 +310,12 @@ impl Core {
         let mut shards = keyspace.map.write_all();
         let mut queue = self.log.queue();
         let revision = queue.next_revision();
-        let payload = Payload {
-            prefix: &payload,
-            entry: None,
-        };
-        let used = queue.push(kind::KEYSPACE, self.clock.now_ms(), Level::Durable, payload);
+        let used = queue.push(
+            kind::KEYSPACE,
+            self.clock.now_ms(),
+            Level::Durable,
+            Payload::whole(&payload),
+        );
         let wake = self.log.release(queue);
         for shard in &mut shards {
             shard.set_mark(revision);

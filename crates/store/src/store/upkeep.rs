@@ -264,10 +264,7 @@ impl Core {
                 kind::EXPIRE,
                 now_ms,
                 Level::Written,
-                Payload {
-                    prefix: &payload,
-                    entry: None,
-                },
+                Payload::whole(&payload),
             );
             (revision, used, Some(self.log.release(queue)))
         } else {
