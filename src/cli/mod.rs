@@ -4,6 +4,8 @@
 mod check;
 mod exit;
 mod healthcheck;
+mod incoming;
+mod line;
 mod serve;
 
 use std::ffi::OsString;
