@@ -1,13 +1,12 @@
 //! A file of entries, read one by one, whatever its size: lines as export writes them, or the state file of
 //! In-Memory-Cache. It must not know what becomes of an entry.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, Read as _};
 
 use clap::ValueEnum;
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::Failure;
 use super::line::{self, Item};
@@ -131,7 +130,7 @@ struct Line {
 /// In-Memory-Cache writes with one member a line.
 fn guess(first: &[u8]) -> Format {
     let text = first.trim_ascii();
-    match serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(text) {
+    match serde_json::from_slice::<Map<String, Value>>(text) {
         Ok(object) if object.contains_key("key") => Format::Lines,
         Ok(_) => Format::State,
         Err(error)
