@@ -53,7 +53,7 @@ class Operation:
         self.block.locator("button.execute").click()
         live = self.block.locator(".live-responses-table")
         live.wait_for()
-        status = live.locator("td.response-col_status").first.inner_text().split()[0]
+        status = live.locator("tr.response td.response-col_status").first.inner_text().split()[0]
         shown = live.locator("td.response-col_description pre").all_inner_texts()
         return status, "\n".join(shown)
 
