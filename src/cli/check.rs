@@ -1,18 +1,40 @@
-//! `standpipe check`: prints the configuration that holds, as a file that could be given back, with the origin of every
-//! value behind it. It must not change anything, on the disk or elsewhere.
+//! `standpipe check`: prints the configuration that holds, as a file that could be given back, and what is in the data
+//! directory, as comments behind it. It must not change anything, on the disk or elsewhere.
 
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::fmt::{self, Write as _};
+use std::io;
 
-use super::Failure;
+use standpipe_store::Progress;
+
+use super::{Failure, directory, print, progress, tell};
 use crate::config::Config;
 
-/// Prints the effective configuration.
+/// Prints the effective configuration, then reads every byte of the data.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(effective(config).as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::io("write the configuration to standard output", &error))
+    for warning in &config.warnings {
+        tell(format_args!("{warning}"));
+    }
+    print(format_args!("{}", effective(config)))?;
+    let path = &config.server.storage.path;
+    if path
+        .symlink_metadata()
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    {
+        return print(format_args!(
+            "\n# {}: no data yet; the first start makes it\n",
+            path.display()
+        ));
+    }
+    let dir = directory::existing(path)?;
+    let reading = Progress::new();
+    let report = progress::of_store("checking", &reading, || {
+        standpipe_store::check(dir, &reading)
+    })?;
+    let mut text = format!("\n# {}:\n", path.display());
+    for line in report.to_string().lines() {
+        append(&mut text, format_args!("#   {line}"));
+    }
+    print(format_args!("{text}"))
 }
 
 /// The settings as YAML: one line each, its origin as the comment.
@@ -47,12 +69,14 @@ fn effective(config: &Config) -> String {
 
 fn line(text: &mut String, depth: usize, words: &str, origin: Option<&str>) {
     let words = format!("{:indent$}{words}", "", indent = depth * 2);
-    let written = match origin {
-        Some(origin) => writeln!(text, "{words:<44}  # {origin}"),
-        None => writeln!(text, "{words}"),
-    };
-    // Writing to a String cannot fail.
-    written.unwrap_or_default();
+    match origin {
+        Some(origin) => append(text, format_args!("{words:<44}  # {origin}")),
+        None => append(text, format_args!("{words}")),
+    }
+}
+
+fn append(text: &mut String, line: fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("writing to a String cannot fail");
 }
 
 fn list(items: &str) -> String {
@@ -67,8 +91,10 @@ fn list(items: &str) -> String {
 /// Plain where every YAML reader agrees that it is that text, else quoted.
 fn scalar(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '_' | '-');
-    let number_like = text.parse::<f64>().is_ok() && text.contains('.');
-    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') && !number_like {
+    let words = ["null", "true", "false", "yes", "no", "on", "off"];
+    let other = words.iter().any(|word| word.eq_ignore_ascii_case(text))
+        || (text.contains('.') && text.parse::<f64>().is_ok());
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') && !other {
         text.to_owned()
     } else if text.chars().any(char::is_control) {
         format!("{text:?}")

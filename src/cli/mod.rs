@@ -2,11 +2,19 @@
 //! the configuration and call the server or the store.
 
 mod check;
+mod directory;
 mod exit;
+mod export;
 mod healthcheck;
+mod import;
+mod incoming;
+mod line;
+mod progress;
+mod repair;
 mod serve;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::panic;
 use std::path::PathBuf;
@@ -56,8 +64,14 @@ struct Flags {
 enum Command {
     /// Serve until SIGTERM or SIGINT (the default)
     Serve,
-    /// Print the configuration that holds and where each value came from
+    /// Print the configuration that holds and where each value came from, then check every byte of the data
     Check,
+    /// Go on where a start was refused, as the refusal said
+    Repair(repair::Arguments),
+    /// Write every entry as a line of JSON; no server may be running on the data
+    Export(export::Arguments),
+    /// Put entries from a file of JSON lines, or from In-Memory-Cache's state file, into the data
+    Import(import::Arguments),
     /// Exit 0 if the server of this configuration is ready, else 1
     Healthcheck,
 }
@@ -72,7 +86,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match panic::catch_unwind(|| run(line)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
-            say(&failure);
+            tell(format_args!("{failure}"));
             failure.exit().into()
         }
         Err(_panic) => Exit::INTERNAL.into(),
@@ -91,6 +105,9 @@ fn run(line: CommandLine) -> Result<(), Failure> {
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config?),
         Command::Check => check::run(&config?),
+        Command::Repair(arguments) => repair::run(&config?, &arguments),
+        Command::Export(arguments) => export::run(&config?, &arguments),
+        Command::Import(arguments) => import::run(&config?, &arguments),
         Command::Healthcheck => healthcheck::run(config),
     }
 }
@@ -106,6 +123,14 @@ fn usage(refusal: &clap::Error) -> ExitCode {
 }
 
 /// One line on standard error. Where that is closed nobody is left to tell, and the exit code still speaks.
-fn say(failure: &Failure) {
-    drop(writeln!(io::stderr(), "standpipe: {failure}"));
+fn tell(words: fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr(), "standpipe: {words}"));
+}
+
+/// What was asked for, on standard output.
+fn print(words: fmt::Arguments<'_>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_fmt(words)
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::io("write to standard output", &error))
 }

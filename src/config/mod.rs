@@ -21,12 +21,15 @@ pub use layers::{DEFAULTS, Flags, Given, Origin, Surroundings};
 
 use crate::{logging, server};
 use layers::Layers;
+use options::Checked;
 
 /// A configuration that was read, checked, and means something.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// For the server, its storage and its limits.
     pub server: server::Options,
+    /// For the store, where it is opened without a server.
+    pub store: standpipe_store::Options,
     /// For the log of messages.
     pub logging: logging::Options,
     /// What was said in a way that we understand but advise against: one sentence each.
@@ -41,11 +44,17 @@ impl Config {
     /// Reads all layers and checks every value.
     pub fn load(flags: &Flags, around: &Surroundings) -> Result<Self, ConfigError> {
         let layers = Layers::read(flags, around)?;
-        let (server, logging, warnings) = options::check(&layers.given)?;
+        let Checked {
+            server,
+            store,
+            logging,
+            warnings,
+        } = options::check(&layers.given)?;
         let mut effective: Vec<_> = layers.given.into_iter().collect();
         effective.sort_by_key(|(path, _)| said::rank(path));
         Ok(Self {
             server,
+            store,
             logging,
             warnings,
             file: layers.file,

@@ -7,26 +7,45 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use standpipe_store::{Durability, TailPolicy};
+
 use super::error::ConfigError;
 use super::layers::{Given, Origin};
+use super::said::DURABILITY;
 use super::value;
 use crate::logging::{self, Format, Level};
 use crate::server::{self, OnSyncError};
 
 type Settings = BTreeMap<&'static str, Given>;
 
+/// What the store can hold at most: 16 bits.
+const MAX_KEY_BYTES: u64 = 65_535;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const DAY: Duration = Duration::from_hours(24);
 
-/// Reads everything: the server's options, the log's, and what deserves a warning.
-pub(super) fn check(
-    settings: &Settings,
-) -> Result<(server::Options, logging::Options, Vec<String>), ConfigError> {
+/// What the settings mean, component by component.
+pub(super) struct Checked {
+    pub(super) server: server::Options,
+    pub(super) store: standpipe_store::Options,
+    pub(super) logging: logging::Options,
+    /// What deserves a warning: one sentence each.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads every setting.
+pub(super) fn check(settings: &Settings) -> Result<Checked, ConfigError> {
     let words = Wordbook { settings };
     words.read("version", version)?;
     let (logging, warnings) = logging(&words)?;
-    Ok((server(&words)?, logging, warnings))
+    let server = server(&words)?;
+    let store = store(&words, &server.limits)?;
+    Ok(Checked {
+        server,
+        store,
+        logging,
+        warnings,
+    })
 }
 
 struct Wordbook<'a> {
@@ -56,6 +75,19 @@ impl Wordbook<'_> {
             value: text.clone(),
             problem,
         })
+    }
+
+    /// Reads a setting that need not have been said.
+    fn given<T>(
+        &self,
+        path: &'static str,
+        meaning: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        if self.settings.contains_key(path) {
+            self.read(path, meaning).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn size(&self, path: &'static str, low: u64, high: u64) -> Result<u64, ConfigError> {
@@ -129,10 +161,79 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
     })
 }
 
+/// The store's own; `limits` say how large a record can get.
+fn store(
+    words: &Wordbook<'_>,
+    limits: &server::Limits,
+) -> Result<standpipe_store::Options, ConfigError> {
+    let ms = Duration::from_millis(1);
+    Ok(standpipe_store::Options {
+        segment_bytes: words.size("log.segment_bytes", MIB, GIB)?,
+        batch_bytes: words.length("log.batch_bytes", 4 << 10, GIB)?,
+        pending_bytes: words.size("log.pending_bytes", MIB, 1 << 40)?,
+        sync_interval: words.span("log.sync_interval", ms, DAY)?,
+        max_record_bytes: record_bytes(limits),
+        reserve_bytes: words.read("storage.reserve", |text| unless(text, "auto", value::bytes))?,
+        tail: words.read("log.recovery", |text| {
+            value::word(
+                text,
+                &[
+                    ("refuse", TailPolicy::Refuse),
+                    ("tolerate-tail", TailPolicy::Tolerate),
+                ],
+            )
+        })?,
+        shards: words.read("storage.shards", shards)?,
+        snapshot_bytes_per_second: words.read("compaction.bytes_per_second", |text| {
+            unless(text, "unlimited", |text| {
+                value::within(value::bytes(text)?, MIB, 1 << 50, "at least 1MiB")
+            })
+        })?,
+        compaction_min_bytes: words.size("compaction.min_bytes", MIB, 1 << 50)?,
+        room_wait: words.span("log.room_wait", ms, DAY)?,
+        default_durability: words.given(DURABILITY, |text| {
+            let known = [
+                ("synced", Durability::Synced),
+                ("written", Durability::Written),
+                ("memory", Durability::Memory),
+            ];
+            value::word(text, &known)
+        })?,
+    })
+}
+
+/// The largest value with the largest key, and room for the facts about it.
+fn record_bytes(limits: &server::Limits) -> u32 {
+    let facts = (32 << 10) + limits.key_bytes.max(32 << 10);
+    u32::try_from(limits.value_bytes + facts).unwrap_or(u32::MAX)
+}
+
+/// `None` for the word that stands for no number.
+fn unless(
+    text: &str,
+    word: &str,
+    meaning: impl FnOnce(&str) -> Result<u64, String>,
+) -> Result<Option<u64>, String> {
+    if text == word {
+        Ok(None)
+    } else {
+        meaning(text).map(Some)
+    }
+}
+
+fn shards(text: &str) -> Result<usize, String> {
+    let shards = value::within(value::number(text)?, 1, 1 << 16, "from 1 to 65536")?;
+    if usize::is_power_of_two(shards) {
+        Ok(shards)
+    } else {
+        Err("is not a power of two".to_owned())
+    }
+}
+
 fn limits(words: &Wordbook<'_>) -> Result<server::Limits, ConfigError> {
     let ms = Duration::from_millis(1);
     Ok(server::Limits {
-        key_bytes: words.length("limits.key_bytes", 1, 64 << 10)?,
+        key_bytes: words.length("limits.key_bytes", 1, MAX_KEY_BYTES)?,
         value_bytes: words.length("limits.value_bytes", 1, GIB)?,
         inflight_bytes: words.length("limits.inflight_bytes", MIB, 1 << 40)?,
         body_stall: words.span("limits.body_stall", ms, DAY)?,

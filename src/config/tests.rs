@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use standpipe_store::{Durability, TailPolicy};
+
 use super::said::SETTINGS;
 use super::*;
 use crate::logging::{Format, Level};
@@ -86,6 +88,8 @@ fn nothing_said_is_the_documented_defaults() {
             format: Format::Text
         }
     );
+    let store = standpipe_store::Options::default();
+    assert_eq!(format!("{:#?}", config.store), format!("{store:#?}"));
     assert_eq!(config.warnings, Vec::<String>::new());
     assert_eq!(config.file, None);
 }
@@ -153,6 +157,43 @@ logging: { level: debug, format: json }
             format: Format::Json
         }
     );
+}
+
+#[test]
+fn every_setting_of_the_store_takes_a_value_of_its_own() {
+    let text = "
+storage: { reserve: 3MiB, shards: 8 }
+log:
+  sync_interval: 20ms
+  segment_bytes: 8MiB
+  batch_bytes: 64KiB
+  pending_bytes: 16MiB
+  room_wait: 7s
+  recovery: tolerate-tail
+compaction: { min_bytes: 2MiB, bytes_per_second: 5MiB }
+limits: { value_bytes: 1MiB, key_bytes: 65535 }
+keyspaces: { default: { durability: written } }
+";
+    let store = Place::new()
+        .with_file("file.yml", text)
+        .load()
+        .unwrap()
+        .store;
+    assert_eq!((store.reserve_bytes, store.shards), (Some(3 << 20), 8));
+    assert_eq!(store.sync_interval, Duration::from_millis(20));
+    assert_eq!(
+        (store.segment_bytes, store.batch_bytes),
+        (8 << 20, 64 << 10)
+    );
+    assert_eq!(
+        (store.pending_bytes, store.room_wait),
+        (16 << 20, Duration::from_secs(7))
+    );
+    assert_eq!(store.tail, TailPolicy::Tolerate);
+    assert_eq!(store.compaction_min_bytes, 2 << 20);
+    assert_eq!(store.snapshot_bytes_per_second, Some(5 << 20));
+    assert_eq!(store.max_record_bytes, (1 << 20) + 65_535 + (32 << 10));
+    assert_eq!(store.default_durability, Some(Durability::Written));
 }
 
 #[test]
@@ -315,6 +356,18 @@ fn values_are_refused_by_place_setting_and_reason() {
         (
             "logging: { level: loud }\n",
             "file.yml:1: logging.level: \"loud\" is not a level; it can be DEBUG, INFO, WARN, ERROR, FATAL or OFF",
+        ),
+        (
+            "storage: { shards: 3 }\n",
+            "file.yml:1: storage.shards: \"3\" is not a power of two",
+        ),
+        (
+            "storage: { reserve: some }\n",
+            "file.yml:1: storage.reserve: \"some\" is not a size; write it like 64MiB, 16MB or 4096",
+        ),
+        (
+            "keyspaces: { default: { durability: eventual } }\n",
+            "file.yml:1: keyspaces.default.durability: \"eventual\" is not known; it can be synced, written, memory",
         ),
         (
             "storage: { path: '' }\n",

@@ -30,9 +30,11 @@ class Operation:
     def open(self):
         if "is-open" not in (self.block.get_attribute("class") or ""):
             self.block.locator(".opblock-summary-control").click()
+        self.block.locator(".try-out__btn").wait_for()
+        # The page may open its operations ready to be tried; then the button says Cancel.
         button = self.block.locator(".try-out__btn:not(.cancel)")
-        button.wait_for()
-        button.click()
+        if button.count():
+            button.click()
         return self
 
     def parameter(self, name, text):
@@ -51,7 +53,7 @@ class Operation:
         self.block.locator("button.execute").click()
         live = self.block.locator(".live-responses-table")
         live.wait_for()
-        status = live.locator("td.response-col_status").first.inner_text().split()[0]
+        status = live.locator("tr.response td.response-col_status").first.inner_text().split()[0]
         shown = live.locator("td.response-col_description pre").all_inner_texts()
         return status, "\n".join(shown)
 

@@ -4,3 +4,4 @@
 mod arguments;
 mod harness;
 mod serving;
+mod transfer;

@@ -225,7 +225,7 @@ impl Log {
         }
     }
 
-    /// Locks the queue: the innermost lock. Follow with [`Log::wake`] once it is unlocked.
+    /// Locks the queue: the innermost lock. Give it back with [`Log::release`].
     #[inline]
     pub(crate) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.shared.queue.lock()

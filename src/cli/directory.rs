@@ -1,0 +1,62 @@
+//! A data directory without a server: opened as a store, and closed so that everything is on the disk. It must not know
+//! what a command does with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use standpipe_store::fs::real::RealDir;
+use standpipe_store::{Clock, ErrorClass, Keyspace, OpenError, Progress, Store};
+
+use super::{Exit, Failure, progress};
+use crate::config::Config;
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let exit = match error.class() {
+            ErrorClass::InUse => Exit::IN_USE,
+            ErrorClass::Data => Exit::DATA,
+            ErrorClass::Io => Exit::IO,
+            ErrorClass::Config => Exit::CONFIG,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// The existing directory of the data.
+pub(super) fn existing(path: &Path) -> Result<Arc<RealDir>, Failure> {
+    let dir = RealDir::open(path).map_err(|error| {
+        let what = format_args!(
+            "open the data directory {} (storage.path, --data)",
+            path.display()
+        );
+        Failure::io(what, &error)
+    })?;
+    Ok(Arc::new(dir))
+}
+
+/// Opens the store in a directory, which locks it until the store is closed.
+pub(super) fn open(
+    config: &Config,
+    dir: Arc<RealDir>,
+    clock: &Arc<Clock>,
+) -> Result<Store, Failure> {
+    let replay = Progress::new();
+    let options = config.store.clone();
+    let opened = progress::of_store("reading the data", &replay, || {
+        Store::open(dir, Arc::clone(clock), options, &replay)
+    });
+    opened.map_err(Failure::from)
+}
+
+/// Closes a store: what it holds is on the disk afterwards.
+pub(super) fn close(store: &Store) -> Result<(), Failure> {
+    store
+        .close()
+        .map_err(|error| Failure::new(Exit::IO, format_args!("closing the store: {error}")))
+}
+
+/// The keyspace that every store has.
+pub(super) fn default_keyspace(store: &Store) -> Result<Arc<Keyspace>, Failure> {
+    let missing = || Failure::new(Exit::INTERNAL, "the store has no default keyspace");
+    store.keyspace("default").ok_or_else(missing)
+}

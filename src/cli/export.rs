@@ -1,0 +1,136 @@
+//! `standpipe export`: every entry of a directory, one JSON object a line, in key order. It must not write anything
+//! half: a file appears under its name only when it is whole.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::HumanCount;
+use standpipe_store::{Clock, Entry, Store};
+
+use super::line::{self, Item};
+use super::{Exit, Failure, directory, progress, tell};
+use crate::config::Config;
+
+/// Entries that are read at once.
+const PAGE: usize = 512;
+
+/// What `export` is told.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Where to write; without it, or with `-`, standard output
+    file: Option<PathBuf>,
+}
+
+/// Writes every entry of the directory, which no server may hold.
+pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let path = &config.server.storage.path;
+    let dir = directory::existing(path)?;
+    if !path.join("store").is_dir() {
+        let message = format!(
+            "there is no store in {} (storage.path, --data): nothing to export",
+            path.display()
+        );
+        return Err(Failure::new(Exit::IO, message));
+    }
+    let clock = Arc::new(Clock::system());
+    let store = directory::open(config, dir, &clock)?;
+    let target = arguments
+        .file
+        .as_deref()
+        .filter(|file| *file != Path::new("-"));
+    let written = match target {
+        Some(file) => to_file(&store, file),
+        None => to_stream(&store, &mut io::stdout().lock(), "standard output"),
+    };
+    directory::close(&store)?;
+    let count = written?;
+    tell(format_args!(
+        "exported {} entries from {}",
+        HumanCount(count),
+        path.display()
+    ));
+    Ok(())
+}
+
+/// Writes a file whole or not at all. What is no regular file (a pipe, a device) is written to as it is.
+fn to_file(store: &Store, file: &Path) -> Result<u64, Failure> {
+    let failed = |error: io::Error| Failure::io(format_args!("write {}", file.display()), &error);
+    if fs::metadata(file).is_ok_and(|known| !known.is_file()) {
+        let mut stream = File::options().write(true).open(file).map_err(failed)?;
+        return to_stream(store, &mut stream, &file.display().to_string());
+    }
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let written = (|| {
+        let mut stream = File::create(&partial).map_err(failed)?;
+        let count = to_stream(store, &mut stream, &file.display().to_string())?;
+        stream
+            .sync_all()
+            .and_then(|()| fs::rename(&partial, file))
+            .map_err(failed)?;
+        Ok(count)
+    })();
+    if written.is_err() {
+        // The first failure is the one to tell; what it leaves has a name that says what it is.
+        drop(fs::remove_file(&partial));
+    }
+    written
+}
+
+fn to_stream(store: &Store, stream: &mut dyn Write, name: &str) -> Result<u64, Failure> {
+    let failed = |error: io::Error| Failure::io(format_args!("write {name}"), &error);
+    let keyspace = directory::default_keyspace(store)?;
+    let bar = progress::entries("exporting", store.stats().entries);
+    let mut out = BufWriter::with_capacity(1 << 16, stream);
+    let (mut after, mut count, mut text) = (None::<Entry>, 0, Vec::new());
+    loop {
+        let page = store
+            .scan(&keyspace, b"", after.as_ref().map(Entry::key), PAGE)
+            .entries;
+        for entry in &page {
+            text.clear();
+            append(store, entry, &mut text)?;
+            out.write_all(&text).map_err(failed)?;
+            count += 1;
+        }
+        bar.set_position(count);
+        let Some(last) = page.into_iter().last() else {
+            break;
+        };
+        after = Some(last);
+    }
+    out.flush().map_err(failed)?;
+    bar.finish_and_clear();
+    Ok(count)
+}
+
+fn append(store: &Store, entry: &Entry, text: &mut Vec<u8>) -> Result<(), Failure> {
+    let refused = |why: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::DATA,
+            format_args!(
+                "cannot export the key {:?}: {why}",
+                String::from_utf8_lossy(entry.key())
+            ),
+        )
+    };
+    let facts = store.facts(entry);
+    let meta = facts.as_meta();
+    let item = Item {
+        key: str::from_utf8(entry.key())
+            .map_err(|error| refused(&error))?
+            .into(),
+        value: entry.value().into(),
+        content_type: Some(meta.content_type.into()),
+        content_encoding: meta.content_encoding.map(Cow::Borrowed),
+        source: meta.owner.map(Cow::Borrowed),
+        created_at_ms: Some(entry.created_at_ms()),
+        expires_at_ms: entry.expires_at_ms(),
+    };
+    line::write(&item, text).map_err(|why| refused(&why))
+}

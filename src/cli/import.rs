@@ -1,0 +1,378 @@
+//! `standpipe import`: entries from a file into a directory, many in flight, each batch awaited on the disk. It must not
+//! hide what is half done: bad lines are named, and so is how far it came.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::{HumanBytes, HumanCount};
+use standpipe_store::{
+    Clock, Conditions, Durability, Keyspace, Level, Meta, Store, WriteError, block_on,
+};
+
+use super::incoming::{Format, Incoming, Position};
+use super::line::Item;
+use super::{Exit, Failure, directory, progress, tell};
+use crate::config::Config;
+use crate::server::Limits;
+
+/// Bytes of values between two waits for the disk: enough that the wait is not felt, little enough to hold in flight.
+const CHUNK_BYTES: u64 = 8 << 20;
+/// Entries between two waits for the disk.
+const CHUNK_ENTRIES: u64 = 10_000;
+/// Bad lines that are named one by one; the rest is counted.
+const NAMED: u64 = 20;
+
+/// What `import` is told.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// What to read; without it, or with `-`, standard input
+    file: Option<PathBuf>,
+    /// Read and check everything, write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The file's shape; without it the first line decides
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+}
+
+/// Imports, or with `--dry-run` only checks.
+pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    let input = Input::of(arguments);
+    let limits = &config.server.limits;
+    if arguments.dry_run {
+        let checked = input.check(limits)?;
+        tell(format_args!(
+            "{} can be imported; nothing was written",
+            checked.summary()
+        ));
+        return Ok(());
+    }
+    // What can be read twice is checked whole before anything is written.
+    if input.is_regular_file() {
+        input.check(limits)?;
+    }
+    let path = &config.server.storage.path;
+    fs::create_dir_all(path).map_err(|error| {
+        Failure::io(
+            format_args!("make {} (storage.path, --data)", path.display()),
+            &error,
+        )
+    })?;
+    let clock = Arc::new(Clock::system());
+    let store = directory::open(config, directory::existing(path)?, &clock)?;
+    let imported =
+        Importer::new(&store, &clock, limits).and_then(|importer| importer.import(&input));
+    directory::close(&store)?;
+    let imported = imported?;
+    tell(format_args!(
+        "{} imported into {}{}",
+        imported.summary(),
+        path.display(),
+        imported.left_out()
+    ));
+    Ok(())
+}
+
+/// What was counted on the way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    entries: u64,
+    bytes: u64,
+    expired: u64,
+    bad: u64,
+}
+
+impl Counted {
+    fn summary(&self) -> String {
+        format!(
+            "{} entries ({})",
+            HumanCount(self.entries),
+            HumanBytes(self.bytes)
+        )
+    }
+
+    fn left_out(&self) -> String {
+        match self.expired {
+            0 => String::new(),
+            expired => format!("; {} had expired and were left out", HumanCount(expired)),
+        }
+    }
+}
+
+/// Where entries come from.
+struct Input {
+    file: Option<PathBuf>,
+    format: Option<Format>,
+}
+
+impl Input {
+    fn of(arguments: &Arguments) -> Self {
+        let file = arguments.file.clone().filter(|file| file != Path::new("-"));
+        Self {
+            file,
+            format: arguments.format,
+        }
+    }
+
+    fn name(&self) -> String {
+        self.file.as_deref().map_or_else(
+            || "standard input".to_owned(),
+            |file| file.display().to_string(),
+        )
+    }
+
+    fn is_regular_file(&self) -> bool {
+        self.file
+            .as_deref()
+            .is_some_and(|file| fs::metadata(file).is_ok_and(|known| known.is_file()))
+    }
+
+    /// Hands each entry to `take`.
+    fn each(
+        &self,
+        what: &'static str,
+        limits: &Limits,
+        take: &mut super::incoming::Taker<'_>,
+    ) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::io(format_args!("read {}", self.name()), &error);
+        let (reader, total): (Box<dyn Read>, _) = match &self.file {
+            Some(file) => {
+                let file = File::open(file).map_err(failed)?;
+                let total = file.metadata().map_err(failed)?.len();
+                (Box::new(file), Some(total))
+            }
+            None => (Box::new(io::stdin().lock()), None),
+        };
+        let bar = progress::bytes(what, total);
+        let reader = BufReader::with_capacity(1 << 18, bar.wrap_read(reader));
+        // JSON writes a byte of text as six at most; the other fields have room in what is left.
+        let line_bytes =
+            u64::try_from(limits.value_bytes + limits.key_bytes).unwrap_or(u64::MAX / 8) * 6
+                + (1 << 20);
+        let read = Incoming {
+            reader,
+            format: self.format,
+            line_bytes,
+        }
+        .each(take);
+        bar.finish_and_clear();
+        read
+    }
+
+    /// Reads everything and names what is bad. Fails if anything is.
+    fn check(&self, limits: &Limits) -> Result<Counted, Failure> {
+        let mut counted = Counted::default();
+        self.each("checking", limits, &mut |at, item| {
+            match item.and_then(|item| admitted(item, limits)) {
+                Ok(item) => {
+                    counted.entries += 1;
+                    counted.bytes += wide(item.value.len());
+                }
+                Err(reason) => {
+                    counted.bad += 1;
+                    if counted.bad <= NAMED {
+                        tell(format_args!("{}: {at}{reason}", self.name()));
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        if counted.bad == 0 {
+            return Ok(counted);
+        }
+        let unnamed = match counted.bad.saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" ({more} more than are named above)"),
+        };
+        let message = format!(
+            "{}: {} bad entries{unnamed} and {} good ones; nothing was imported",
+            self.name(),
+            counted.bad,
+            counted.entries
+        );
+        Err(Failure::new(Exit::DATA, message))
+    }
+}
+
+/// What the service would refuse, an import refuses too.
+fn admitted<'a>(item: Item<'a>, limits: &Limits) -> Result<Item<'a>, String> {
+    let too_long = |what, actual, limit, setting| {
+        format!("its {what} has {actual} bytes, the limit is {limit} ({setting})")
+    };
+    if item.key.is_empty() {
+        return Err("its key is empty".to_owned());
+    }
+    if item.key.len() > limits.key_bytes {
+        return Err(too_long(
+            "key",
+            item.key.len(),
+            limits.key_bytes,
+            "limits.key_bytes",
+        ));
+    }
+    if item.value.len() > limits.value_bytes {
+        return Err(too_long(
+            "value",
+            item.value.len(),
+            limits.value_bytes,
+            "limits.value_bytes",
+        ));
+    }
+    // Both are sent as header fields: what cannot be one (RFC 9110 section 5.5) could be stored and never be read.
+    for (name, said) in [
+        ("content_type", &item.content_type),
+        ("content_encoding", &item.content_encoding),
+    ] {
+        let sendable = |text: &str| {
+            !text.trim().is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte == b'\t' || (b' '..0x7f).contains(&byte))
+        };
+        if said.as_deref().is_some_and(|text| !sendable(text)) {
+            return Err(format!("its {name} cannot be a header field"));
+        }
+    }
+    if !meta(&item).fits() {
+        return Err(format!(
+            "content_type, content_encoding and source have more than {} bytes",
+            Meta::MAX_BYTES
+        ));
+    }
+    Ok(item)
+}
+
+/// The facts of an entry; where nobody said a type, the one that a PUT without a type gets.
+fn meta<'a>(item: &'a Item<'_>) -> Meta<'a> {
+    let unsaid = if str::from_utf8(&item.value).is_ok() {
+        Meta::TEXT
+    } else {
+        Meta::BINARY
+    };
+    Meta {
+        content_type: item.content_type.as_deref().unwrap_or(unsaid),
+        content_encoding: item.content_encoding.as_deref(),
+        owner: item.source.as_deref(),
+    }
+}
+
+/// Writes entries and waits for the disk chunk by chunk.
+struct Importer<'a> {
+    store: &'a Store,
+    keyspace: Arc<Keyspace>,
+    clock: &'a Clock,
+    limits: &'a Limits,
+    counted: Counted,
+    /// Since the last wait.
+    chunk: Counted,
+    /// The newest change of this import.
+    newest: u64,
+    /// The newest change of the chunk before: awaited when this one is full, so that the disk is never idle.
+    before: u64,
+}
+
+impl<'a> Importer<'a> {
+    fn new(store: &'a Store, clock: &'a Clock, limits: &'a Limits) -> Result<Self, Failure> {
+        let keyspace = directory::default_keyspace(store)?;
+        if keyspace.durability() == Durability::Memory {
+            let message = "keyspaces.default.durability is memory: what is imported would be gone with this command";
+            return Err(Failure::new(Exit::CONFIG, message));
+        }
+        let (counted, chunk) = (Counted::default(), Counted::default());
+        Ok(Self {
+            store,
+            keyspace,
+            clock,
+            limits,
+            counted,
+            chunk,
+            newest: 0,
+            before: 0,
+        })
+    }
+
+    fn import(mut self, input: &Input) -> Result<Counted, Failure> {
+        let written = input
+            .each("importing", self.limits, &mut |at, item| {
+                let item = item.and_then(|item| admitted(item, self.limits));
+                let item =
+                    item.map_err(|reason| Failure::new(Exit::DATA, format_args!("{at}{reason}")))?;
+                self.put(at, &item)
+            })
+            .and_then(|()| self.settle(self.newest));
+        match written {
+            Ok(()) => Ok(self.counted),
+            Err(failure) => Err(self.stopped(input, &failure)),
+        }
+    }
+
+    /// How far it came: the entries before the failure are in the directory, in the order of the input.
+    fn stopped(&self, input: &Input, failure: &Failure) -> Failure {
+        let done = match self.settle(self.newest) {
+            Ok(()) => format!("{} before that are imported", self.counted.summary()),
+            Err(_same) => "of the entries before that, the last ones may be missing".to_owned(),
+        };
+        Failure::new(
+            failure.exit(),
+            format_args!("{}: {failure}; {done}", input.name()),
+        )
+    }
+
+    fn put(&mut self, at: Position, item: &Item<'_>) -> Result<(), Failure> {
+        if item
+            .expires_at_ms
+            .is_some_and(|expires| expires <= self.clock.now_ms())
+        {
+            self.counted.expired += 1;
+            return Ok(());
+        }
+        let (key, value) = (item.key.as_bytes(), &*item.value);
+        let failed = |error| refused(at, &error);
+        let mut draft = self
+            .store
+            .draft(key, value.len(), &meta(item), item.expires_at_ms)
+            .map_err(failed)?;
+        draft.fill(|room| room.copy_from_slice(value));
+        // Not waited for one by one, so the log need not sync at once; the chunk's wait makes it.
+        let always = Conditions::default();
+        let put = self
+            .store
+            .put(&self.keyspace, draft, &always, Level::Written);
+        let put = block_on(put).map_err(failed)?;
+        self.newest = put.own.unwrap_or(self.newest);
+        self.counted.entries += 1;
+        self.counted.bytes += wide(item.value.len());
+        self.chunk.entries += 1;
+        self.chunk.bytes += wide(item.value.len());
+        if self.chunk.bytes >= CHUNK_BYTES || self.chunk.entries >= CHUNK_ENTRIES {
+            self.settle(self.before)?;
+            self.before = self.newest;
+            self.chunk = Counted::default();
+        }
+        Ok(())
+    }
+
+    /// Waits until everything up to this change is on the disk.
+    fn settle(&self, revision: u64) -> Result<(), Failure> {
+        let durable = block_on(self.store.wait_durable(revision));
+        durable.map_err(|lost| Failure::new(Exit::IO, lost))
+    }
+}
+
+fn refused(at: Position, error: &WriteError) -> Failure {
+    let exit = match error {
+        WriteError::TooLarge { .. } => Exit::DATA,
+        WriteError::DiskFull
+        | WriteError::Overloaded { .. }
+        | WriteError::Lost(_)
+        | WriteError::Closing => Exit::IO,
+    };
+    Failure::new(exit, format_args!("{at}{error}"))
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
