@@ -218,6 +218,7 @@ impl Core {
 
     /// Removes what has expired and drops marks of deletions that are durable, shard by shard.
     fn sweep_keyspace(&self, keyspace: &Keyspace) {
+        let memory = keyspace.durability() == Durability::Memory;
         let paused = self.removal_paused() || self.log.room().is_full();
         for shard in 0..keyspace.map.shards() {
             let now_ms = self.clock.now_ms();
@@ -225,8 +226,9 @@ impl Core {
             let (marks, due) = (held.has_marks(), held.due(now_ms).next().is_some());
             drop(held);
             if marks {
-                let durable = self.log.durable();
-                keyspace.map.write(shard).purge(durable);
+                // Nothing takes back what was never logged.
+                let settled = if memory { u64::MAX } else { self.log.durable() };
+                keyspace.map.write(shard).purge(settled);
             }
             if due && !paused {
                 while self.expire_some(keyspace, shard, now_ms) {}
