@@ -59,6 +59,12 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         self.exit
     }
+
+    /// Says it, and gives the code to end with.
+    pub(super) fn report(&self) -> ExitCode {
+        super::tell(format_args!("{self}"));
+        self.exit.into()
+    }
 }
 
 impl Display for Failure {

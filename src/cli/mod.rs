@@ -19,6 +19,7 @@ use std::io::{self, Write as _};
 use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -78,6 +79,9 @@ enum Command {
 
 /// Runs the command that the arguments ask for. Whatever fails becomes one line on standard error and an exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Err(error) = survive_file_size_limit() {
+        return Failure::new(Exit::INTERNAL, format_args!("cannot take SIGXFSZ: {error}")).report();
+    }
     let line = match CommandLine::try_parse_from(arguments) {
         Ok(line) => line,
         Err(refusal) => return usage(&refusal),
@@ -85,12 +89,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // A panic has printed itself; it must not look like a failure that someone foresaw.
     match panic::catch_unwind(|| run(line)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => {
-            tell(format_args!("{failure}"));
-            failure.exit().into()
-        }
+        Ok(Err(failure)) => failure.report(),
         Err(_panic) => Exit::INTERNAL.into(),
     }
+}
+
+/// A write beyond the file size limit is to fail like one on a full disk, not to end the process.
+fn survive_file_size_limit() -> io::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map(|_id| ())
 }
 
 fn run(line: CommandLine) -> Result<(), Failure> {

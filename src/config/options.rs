@@ -39,6 +39,7 @@ pub(super) fn check(settings: &Settings) -> Result<Checked, ConfigError> {
     words.read("version", version)?;
     let (logging, warnings) = logging(&words)?;
     let server = server(&words)?;
+    fits_in_flight(&words, &server.limits)?;
     let store = store(&words, &server.limits)?;
     Ok(Checked {
         server,
@@ -158,6 +159,34 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
                 ],
             )
         })?,
+    })
+}
+
+/// A value that is larger than all that may be in flight could never be put.
+fn fits_in_flight(words: &Wordbook<'_>, limits: &server::Limits) -> Result<(), ConfigError> {
+    if limits.value_bytes <= limits.inflight_bytes {
+        return Ok(());
+    }
+    let (value, inflight) = ("limits.value_bytes", "limits.inflight_bytes");
+    let said = |path| {
+        words
+            .settings
+            .get(path)
+            .is_some_and(|given| given.origin != Origin::Default)
+    };
+    // To blame is the one that somebody set.
+    let (blamed, other, than) = if said(value) {
+        (value, inflight, "more")
+    } else {
+        (inflight, value, "less")
+    };
+    words.read(blamed, |_| {
+        let Some(other_text) = words.settings.get(other).map(|given| &given.text) else {
+            return Ok(());
+        };
+        Err(format!(
+            "is {than} than {other}, {other_text}: a value of the largest size could never be put"
+        ))
     })
 }
 

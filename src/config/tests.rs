@@ -370,6 +370,16 @@ fn values_are_refused_by_place_setting_and_reason() {
             "file.yml:1: keyspaces.default.durability: \"eventual\" is not known; it can be synced, written, memory",
         ),
         (
+            "limits: { value_bytes: 512MiB }\n",
+            "file.yml:1: limits.value_bytes: \"512MiB\" is more than limits.inflight_bytes, 256MiB: \
+             a value of the largest size could never be put",
+        ),
+        (
+            "limits: { inflight_bytes: 1MiB }\n",
+            "file.yml:1: limits.inflight_bytes: \"1MiB\" is less than limits.value_bytes, 16MiB: \
+             a value of the largest size could never be put",
+        ),
+        (
             "storage: { path: '' }\n",
             "file.yml:1: storage.path: \"\" names no directory",
         ),
