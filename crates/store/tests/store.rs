@@ -190,3 +190,73 @@ fn what_expires_is_absent_at_once_and_swept_later() {
     }
     assert_eq!(store.stats().expiring, 0);
 }
+
+/// A value that tells its key, its round and its length.
+fn value_of(key: &str, round: u32, len: usize) -> Vec<u8> {
+    format!("{key}:{round}:")
+        .bytes()
+        .chain(std::iter::repeat_n(b'.', len))
+        .collect()
+}
+
+#[test]
+fn rotations_large_records_and_snapshots_under_many_writers_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_bytes: 256 << 10,
+        batch_bytes: 64 << 10,
+        pending_bytes: 1 << 20,
+        compaction_min_bytes: 2 << 20,
+        shards: 4,
+        ..Options::default()
+    };
+    let store = open_with(dir.path(), Clock::system(), options.clone());
+    std::thread::scope(|scope| {
+        for writer in 0..6_u32 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..120_u32 {
+                    let key = format!("{writer}/{}", round % 10);
+                    // Every so often a record larger than half a segment, and some larger than a whole one.
+                    let len = match (round + writer) % 40 {
+                        7 => 200_000,
+                        13 => 700_000,
+                        other => usize::try_from(other * 300).unwrap(),
+                    };
+                    put(store, &key, &value_of(&key, round, len));
+                    assert!(
+                        get(store, &key)
+                            .unwrap()
+                            .starts_with(format!("{key}:{round}:").as_bytes())
+                    );
+                }
+            });
+        }
+        for _ in 0..5 {
+            block_on(store.compact()).unwrap();
+        }
+    });
+    assert!(store.stats().log.rotations > 10, "{:?}", store.stats());
+    let expected: Vec<_> = keys_and_values(&store);
+    assert_eq!(expected.len(), 60);
+    store.close().unwrap();
+    drop(store);
+    let store = open_with(dir.path(), Clock::system(), options);
+    assert_eq!(keys_and_values(&store), expected);
+    for (key, value) in &expected {
+        let last_rounds = format!("{}:11", String::from_utf8_lossy(key));
+        assert!(
+            value.starts_with(last_rounds.as_bytes()),
+            "the last round of {last_rounds}"
+        );
+    }
+}
+
+fn keys_and_values(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let default = store.keyspace("default").unwrap();
+    let scan = store.scan(&default, b"", None, usize::MAX >> 8);
+    scan.entries
+        .iter()
+        .map(|entry| (entry.key().to_vec(), entry.value().to_vec()))
+        .collect()
+}

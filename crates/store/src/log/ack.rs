@@ -1,8 +1,12 @@
-//! Who waits for a revision to be written or durable, and their waking: once per published batch.
+//! Who waits for a revision to be written or durable, and their waking.
+//!
+//! Waiters are kept per thread that polls them. A published batch wakes one waiter of each such thread, and that one wakes
+//! the others: waking a task from another thread costs a system call, waking it from its own costs a push. A waiter that
+//! goes away before it was polled passes the duty on.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
@@ -19,6 +23,16 @@ pub enum Level {
     Durable,
 }
 
+/// Most groups of waiters; threads beyond that share.
+const GROUPS: usize = 32;
+
+thread_local! {
+    static THREAD: usize = {
+        static NEXT: AtomicUsize = const { AtomicUsize::new(0) };
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
 #[derive(Debug)]
 struct Waiter {
     id: u64,
@@ -26,11 +40,46 @@ struct Waiter {
     waker: Waker,
 }
 
+/// The waiters of one thread.
+#[derive(Debug, Default)]
+struct Group {
+    waiters: Mutex<Vec<Waiter>>,
+}
+
+impl Group {
+    /// Wakes every waiter up to `revision`.
+    fn wake_all(&self, revision: u64) {
+        let mut waiters = self.waiters.lock();
+        let woken: Vec<Waiter> = waiters
+            .extract_if(.., |waiter| waiter.revision <= revision)
+            .collect();
+        drop(waiters);
+        for waiter in woken {
+            waiter.waker.wake();
+        }
+    }
+
+    /// Wakes one waiter up to `revision`, who wakes the others.
+    fn wake_one(&self, revision: u64) {
+        let mut waiters = self.waiters.lock();
+        let first = waiters
+            .iter()
+            .position(|waiter| waiter.revision <= revision);
+        let woken = first.map(|first| waiters.swap_remove(first));
+        drop(waiters);
+        if let Some(waiter) = woken {
+            waiter.waker.wake();
+        }
+    }
+}
+
 /// One level: the newest revision that reached it, and who waits for more.
 #[derive(Debug, Default)]
 struct Line {
     reached: AtomicU64,
-    waiters: Mutex<Vec<Waiter>>,
+    groups: [Group; GROUPS],
+    /// Groups from this one on have never had a waiter.
+    used: AtomicUsize,
 }
 
 /// The two levels of a log and its end.
@@ -67,26 +116,18 @@ impl Acks {
     /// Tells that everything up to `revision` has reached `level`.
     pub(crate) fn publish(&self, level: Level, revision: u64) {
         let line = self.line(level);
-        let mut waiters = line.waiters.lock();
-        // Under the lock, so that nobody can look before and register after.
-        line.reached.store(revision, Ordering::Release);
-        let woken: Vec<Waiter> = waiters
-            .extract_if(.., |waiter| waiter.revision <= revision)
-            .collect();
-        drop(waiters);
-        for waiter in woken {
-            waiter.waker.wake();
+        // Before any group is locked: who registers after its group was looked at sees this.
+        line.reached.store(revision, Ordering::SeqCst);
+        for group in line.groups.iter().take(line.used.load(Ordering::SeqCst)) {
+            group.wake_one(revision);
         }
     }
 
     /// Tells everybody that nothing more will become durable. Only the first reason is kept.
     pub(crate) fn fail(&self, lost: Lost) {
         drop(self.lost.set(lost));
-        for line in [&self.written, &self.durable] {
-            let woken = std::mem::take(&mut *line.waiters.lock());
-            for waiter in woken {
-                waiter.waker.wake();
-            }
+        for group in self.written.groups.iter().chain(&self.durable.groups) {
+            group.wake_all(u64::MAX);
         }
     }
 
@@ -101,7 +142,7 @@ impl Acks {
             acks: Arc::clone(self),
             level,
             revision,
-            id: None,
+            registered: None,
         }
     }
 }
@@ -112,48 +153,65 @@ pub(crate) struct Wait {
     acks: Arc<Acks>,
     level: Level,
     revision: u64,
-    id: Option<u64>,
+    /// Its group and its id there, from the first poll on.
+    registered: Option<(usize, u64)>,
+}
+
+impl Wait {
+    /// Takes the waiter out of its group; where it was woken, the duty to wake the others comes with that.
+    fn leave(&mut self) {
+        let Some((group, id)) = self.registered.take() else {
+            return;
+        };
+        let line = self.acks.line(self.level);
+        let Some(group) = line.groups.get(group) else {
+            return;
+        };
+        let mut waiters = group.waiters.lock();
+        let position = waiters.iter().position(|waiter| waiter.id == id);
+        if let Some(position) = position {
+            waiters.swap_remove(position);
+            return;
+        }
+        drop(waiters);
+        group.wake_all(line.reached.load(Ordering::Acquire));
+    }
 }
 
 impl Future for Wait {
     type Output = Result<(), Lost>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.leave();
         let acks = Arc::clone(&self.acks);
-        let mut waiters = acks.line(self.level).waiters.lock();
-        let outcome = if acks.reached(self.level) >= self.revision {
-            Some(Ok(()))
-        } else {
-            acks.lost().cloned().map(Err)
+        let line = acks.line(self.level);
+        let thread = THREAD.with(|thread| *thread) % GROUPS;
+        let Some(group) = line.groups.get(thread) else {
+            return Poll::Pending;
         };
-        if let Some(outcome) = outcome {
-            forget(&mut waiters, self.id.take());
-            return Poll::Ready(outcome);
+        line.used.fetch_max(thread + 1, Ordering::SeqCst);
+        let mut waiters = group.waiters.lock();
+        if line.reached.load(Ordering::SeqCst) >= self.revision {
+            return Poll::Ready(Ok(()));
         }
-        forget(&mut waiters, self.id.take());
+        if let Some(lost) = acks.lost() {
+            return Poll::Ready(Err(lost.clone()));
+        }
         let id = acks.next_id.fetch_add(1, Ordering::Relaxed);
         waiters.push(Waiter {
             id,
             revision: self.revision,
             waker: context.waker().clone(),
         });
-        self.id = Some(id);
+        drop(waiters);
+        self.registered = Some((thread, id));
         Poll::Pending
-    }
-}
-
-fn forget(waiters: &mut Vec<Waiter>, id: Option<u64>) {
-    let position = id.and_then(|id| waiters.iter().position(|waiter| waiter.id == id));
-    if let Some(position) = position {
-        waiters.swap_remove(position);
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if self.id.is_some() {
-            forget(&mut self.acks.line(self.level).waiters.lock(), self.id);
-        }
+        self.leave();
     }
 }
 
@@ -199,8 +257,66 @@ mod tests {
         let mut wait = acks.wait(Level::Durable, 4);
         assert!(poll(&mut wait).is_pending());
         assert!(poll(&mut wait).is_pending());
-        assert_eq!(acks.durable.waiters.lock().len(), 1);
+        assert_eq!(waiting(&acks), 1);
         drop(wait);
-        assert!(acks.durable.waiters.lock().is_empty());
+        assert_eq!(waiting(&acks), 0);
+    }
+
+    fn waiting(acks: &Acks) -> usize {
+        acks.durable
+            .groups
+            .iter()
+            .map(|group| group.waiters.lock().len())
+            .sum()
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_batch_wakes_one_waiter_of_a_thread_and_that_one_the_others() {
+        let acks = Arc::new(Acks::starting_at(0));
+        let counts: Vec<_> = (0..5).map(|_| Arc::new(Count::default())).collect();
+        let mut waits: Vec<_> = (0..5).map(|n| acks.wait(Level::Durable, n + 1)).collect();
+        for (wait, count) in waits.iter_mut().zip(&counts) {
+            let waker = Waker::from(Arc::clone(count));
+            assert!(
+                Pin::new(wait)
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+        }
+        let woken = || {
+            counts
+                .iter()
+                .map(|count| count.0.load(Ordering::Relaxed))
+                .collect::<Vec<_>>()
+        };
+        acks.publish(Level::Durable, 3);
+        assert_eq!(woken().iter().sum::<usize>(), 1, "one for the thread");
+        let leader = woken().iter().position(|count| *count == 1).unwrap();
+        assert!(poll(&mut waits[leader]).is_ready());
+        assert_eq!(
+            woken(),
+            [1, 1, 1, 0, 0],
+            "and it wakes the others that are served"
+        );
+        // One that goes away before it was polled passes the duty on.
+        acks.publish(Level::Durable, 5);
+        let leader = woken()
+            .iter()
+            .skip(3)
+            .position(|count| *count == 1)
+            .unwrap()
+            + 3;
+        drop(waits.remove(leader));
+        assert_eq!(woken(), [1, 1, 1, 1, 1]);
     }
 }
