@@ -149,6 +149,7 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
         limits: limits(words)?,
         storage: server::Storage {
             path: words.read("storage.path", path)?,
+            ..server::Storage::default()
         },
         on_sync_error: words.read("log.on_sync_error", |text| {
             value::word(

@@ -3,6 +3,8 @@
 
 use std::io;
 
+use crate::engine::OpenError;
+
 /// Why the server stopped other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,6 +28,23 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+    /// The store was not opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The disk failed to sync while the server was running.
+    #[error(
+        "the disk failed: {reason}; check it, then start again: recovery decides what is there"
+    )]
+    Lost {
+        /// What failed.
+        reason: String,
+    },
+    /// The last changes could not be made durable.
+    #[error("the store was not closed: {reason}; check the disk, then start again")]
+    Close {
+        /// What failed.
+        reason: String,
+    },
     /// A thread, a runtime or a signal handler could not be had.
     #[error("cannot {what}: {source}")]
     System {
@@ -44,6 +63,8 @@ impl ServerError {
         match self {
             Self::Endpoint { .. } => 78,
             Self::Bind { .. } => 69,
+            Self::Open(error) => error.exit_code(),
+            Self::Lost { .. } | Self::Close { .. } => 74,
             Self::System { .. } => 70,
         }
     }

@@ -2,35 +2,36 @@
 //! request or a record may be is said below.
 
 mod error;
+mod life;
 mod listen;
 mod options;
 mod stop;
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic;
 use std::thread::{self, JoinHandle};
-use std::{io, panic};
 
-use actix_web::rt::System;
-use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task;
 
 pub use error::ServerError;
 pub use options::{Limits, OnSyncError, Options, Storage};
-use stop::{Stop, Stopper, stop};
+use stop::{Stopper, stop};
+
+use crate::http;
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
 pub fn run(options: Options) -> Result<(), ServerError> {
     let server = Server::bind(options)?;
     let (stopper, stop) = stop();
-    System::new().block_on(async {
-        let signals = [SignalKind::terminate(), SignalKind::interrupt()];
-        for kind in signals {
+    http::block_on(async {
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
             let mut received = signal(kind).map_err(|source| ServerError::System {
                 what: "handle signals",
                 source,
             })?;
             let stopper = stopper.clone();
-            actix_web::rt::spawn(async move {
+            task::spawn_local(async move {
                 while received.recv().await.is_some() {
                     stopper.ask();
                 }
@@ -40,7 +41,7 @@ pub fn run(options: Options) -> Result<(), ServerError> {
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
-        server.serve(stop).await
+        life::live(server, stop).await
     })
 }
 
@@ -51,7 +52,7 @@ pub fn spawn(options: Options) -> Result<Handle, ServerError> {
     let (stopper, stop) = stop();
     let thread = thread::Builder::new()
         .name("standpipe".to_owned())
-        .spawn(move || System::new().block_on(server.serve(stop)))
+        .spawn(move || http::block_on(life::live(server, stop)))
         .map_err(|source| ServerError::System {
             what: "start a thread",
             source,
@@ -82,6 +83,11 @@ impl Handle {
         self.stopper.ask();
     }
 
+    /// Whether the server has ended, well or badly.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits for the server to have ended, and passes its panic on.
     pub fn join(self) -> Result<(), ServerError> {
         self.thread
@@ -108,32 +114,5 @@ impl Server {
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect()
-    }
-
-    async fn serve(self, mut stop: Stop) -> Result<(), ServerError> {
-        let Self { options, listeners } = self;
-        let failed = |source: io::Error| ServerError::System {
-            what: "serve",
-            source,
-        };
-        let mut http =
-            HttpServer::new(|| App::new().route("/livez", web::get().to(HttpResponse::Ok)))
-                .workers(options.workers.get())
-                .keep_alive(options.keep_alive)
-                .shutdown_timeout(options.drain_timeout.as_secs())
-                .disable_signals();
-        for listener in listeners {
-            http = http.listen(listener).map_err(failed)?;
-        }
-        let http = http.run();
-        let handle = http.handle();
-        actix_web::rt::spawn(async move {
-            stop.asked().await;
-            tokio::select! {
-                () = handle.stop(true) => {}
-                () = stop.asked_again() => handle.stop(false).await,
-            }
-        });
-        http.await.map_err(failed)
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use crate::engine::StoreOptions;
+
 /// Everything that a running server needs to know. [`Options::default`] is the documented default of every setting.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -87,12 +89,15 @@ impl Default for Limits {
 pub struct Storage {
     /// `storage.path`: the directory that holds `store/` and the lock. Made where it is absent.
     pub path: PathBuf,
+    /// The durable map's own: `storage.*`, `log.*`, `compaction.*`, `keyspaces.default.durability`.
+    pub store: StoreOptions,
 }
 
 impl Default for Storage {
     fn default() -> Self {
         Self {
             path: PathBuf::from("./data"),
+            store: StoreOptions::default(),
         }
     }
 }

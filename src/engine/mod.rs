@@ -1,0 +1,333 @@
+//! Where a keyspace's data lives. The words here say what every engine promises; `embedded` keeps it over the durable
+//! map in this process. Nothing above may depend on the data being local: another engine is one more variant.
+//! It must not know HTTP, limits or defaults.
+
+mod embedded;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, open};
+
+use crate::metrics::StoreMetrics;
+
+/// Names one state of one key for ever: also after delete and re-create, a restart, a restored backup.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Version {
+    /// The incarnation of the store that wrote it.
+    pub mark: u64,
+    /// Its place in the order of changes.
+    pub revision: u64,
+}
+
+/// What a 2xx means: how far a change has come before its answer is released.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Durability {
+    /// In memory only; empty after a restart. A property of a keyspace, never of one request.
+    Memory,
+    /// Handed to the operating system.
+    Written,
+    /// On disk.
+    Synced,
+}
+
+/// A media type, cheap to clone; the two that values get without asking cost no reference count.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum MediaType {
+    /// `text/plain; charset=utf-8`
+    Text,
+    /// `application/octet-stream`
+    Binary,
+    /// Any other, as it was sent.
+    Named(Arc<str>),
+}
+
+impl MediaType {
+    /// The type of text that came without one.
+    pub const TEXT: &'static str = "text/plain; charset=utf-8";
+    /// The type of bytes that came without one.
+    pub const BINARY: &'static str = "application/octet-stream";
+
+    /// As it stands in a `Content-Type` header.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text => Self::TEXT,
+            Self::Binary => Self::BINARY,
+            Self::Named(name) => name,
+        }
+    }
+}
+
+/// A value with its facts, as it was met. Cloning copies no bytes.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The bytes, exactly as they were put.
+    pub value: Bytes,
+    /// The state that this is.
+    pub version: Version,
+    /// What the bytes are.
+    pub media_type: MediaType,
+    /// How the bytes are encoded, where their writer said so.
+    pub content_encoding: Option<Arc<str>>,
+    /// When the entry leaves, in Unix milliseconds.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// What is said of a value that is about to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// As it stands in a `Content-Type` header.
+    pub media_type: &'a str,
+    /// As it stands in a `Content-Encoding` header.
+    pub content_encoding: Option<&'a str>,
+    /// When the entry leaves, in Unix milliseconds.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// The versions that a condition names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Versions {
+    /// `*`: any version, as long as there is one.
+    Any,
+    /// One of these; an empty list holds for none.
+    OneOf(Vec<Version>),
+}
+
+/// What must hold for a change to be made (RFC 9110, sections 13.1.1 and 13.1.2), decided in one step with the change.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Conditions {
+    /// The key must be there, in one of these versions.
+    pub if_match: Option<Versions>,
+    /// The key must not be there in any of these versions.
+    pub if_none_match: Option<Versions>,
+}
+
+/// How a put ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Put {
+    /// There was no value before.
+    Created(Version),
+    /// There was one.
+    Replaced(Version),
+    /// A condition did not hold; nothing was changed. With the version that is there instead.
+    Refused(Option<Version>),
+}
+
+/// How a delete ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delete {
+    /// The key is gone.
+    Removed,
+    /// It was not there.
+    Absent,
+    /// A condition did not hold; nothing was changed. With the version that is there instead.
+    Refused(Option<Version>),
+}
+
+/// A snapshot that was made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Compacted {
+    /// Entries in the snapshot, over all keyspaces.
+    pub entries: u64,
+    /// Bytes of the snapshot.
+    pub bytes: u64,
+}
+
+/// Why an operation did not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// No room on the disk; reads and deletes go on.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The change is larger than one change may be, in bytes.
+    #[error("the entry needs {actual} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The most.
+        limit: u64,
+        /// What this one needs.
+        actual: u64,
+    },
+    /// No room in the log in time; nothing was changed.
+    #[error("the log has had no room for {} ms", waited.as_millis())]
+    Overloaded {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The wait for durability took too long. A change may still take effect.
+    #[error("what the answer tells of was not durable within {} ms", waited.as_millis())]
+    NotDurableYet {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The disk failed to sync: what was not durable before may be lost.
+    #[error("the disk failed: {reason}")]
+    Lost {
+        /// What failed.
+        reason: Arc<str>,
+    },
+    /// The engine is being closed.
+    #[error("the store is being closed")]
+    Closing,
+    /// The snapshot could not be made; nothing else is affected.
+    #[error("no snapshot was made: {reason}")]
+    NoSnapshot {
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// How the engine fares.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Health {
+    /// The disk failed to sync, and why: writes are refused for good in this process.
+    pub failed: Option<String>,
+    /// There is no room for writes.
+    pub disk_full: bool,
+    /// Recovery set damaged bytes aside: an operator has to acknowledge it.
+    pub quarantined: bool,
+    /// What was wrong with a newer snapshot that the start had to pass over.
+    pub snapshot_passed_over: Option<String>,
+    /// The clock jumped, so expired entries are hidden but not yet removed.
+    pub removal_paused: bool,
+}
+
+/// How far an opening engine has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Progress {
+    /// What it is doing, in a word or two.
+    pub step: &'static str,
+    /// Bytes of this step that are done.
+    pub bytes_done: u64,
+    /// Bytes of this step in all; 0 while that is not known.
+    pub bytes_total: u64,
+}
+
+/// An open engine.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// The durable map in this process.
+    Embedded(Embedded),
+}
+
+impl Engine {
+    /// The data of the keyspace `default`, which always exists.
+    pub fn default_entries(&self) -> Entries {
+        match self {
+            Self::Embedded(embedded) => Entries::Embedded(embedded.default_entries()),
+        }
+    }
+
+    /// Wall time in Unix milliseconds; never goes back within a process.
+    pub fn now_ms(&self) -> u64 {
+        match self {
+            Self::Embedded(embedded) => embedded.now_ms(),
+        }
+    }
+
+    /// How it fares.
+    pub fn health(&self) -> Health {
+        match self {
+            Self::Embedded(embedded) => embedded.health(),
+        }
+    }
+
+    /// Resolves with the reason when durability is lost; never where it is not.
+    pub async fn lost(&self) -> String {
+        match self {
+            Self::Embedded(embedded) => embedded.lost().await,
+        }
+    }
+
+    /// Folds the log into a snapshot and waits for it.
+    pub async fn compact(&self) -> Result<Compacted, Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.compact().await,
+        }
+    }
+
+    /// Writes the current figures into `metrics`.
+    pub fn observe(&self, metrics: &StoreMetrics) {
+        match self {
+            Self::Embedded(embedded) => embedded.observe(metrics),
+        }
+    }
+
+    /// Makes everything durable and ends. Blocks. Later changes are [`Failure::Closing`].
+    pub fn close(&self) -> Result<(), CloseError> {
+        match self {
+            Self::Embedded(embedded) => embedded.close(),
+        }
+    }
+}
+
+/// Why an engine did not end well.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not be closed: {reason}")]
+pub struct CloseError {
+    /// What failed.
+    pub reason: String,
+}
+
+/// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
+#[derive(Clone, Debug)]
+pub enum Entries {
+    /// In the durable map of this process.
+    Embedded(embedded::Entries),
+}
+
+impl Entries {
+    /// What a 2xx means here unless a request says otherwise.
+    pub fn durability(&self) -> Durability {
+        match self {
+            Self::Embedded(entries) => entries.durability(),
+        }
+    }
+
+    /// The entry of `key`, if there is one.
+    #[inline]
+    pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.find(key).await,
+        }
+    }
+
+    /// Room for a value of `len` bytes, to be filled and then given to [`Entries::put`].
+    pub fn draft(&self, key: &[u8], len: usize, facts: &Facts<'_>) -> Result<Draft, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.draft(key, len, facts),
+        }
+    }
+
+    /// Sets the key of the draft where the conditions hold.
+    pub async fn put(
+        &self,
+        draft: Draft,
+        when: &Conditions,
+        until: Durability,
+    ) -> Result<Put, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.put(draft, when, until).await,
+        }
+    }
+
+    /// Removes `key` where the conditions hold.
+    pub async fn delete(
+        &self,
+        key: &[u8],
+        when: &Conditions,
+        until: Durability,
+    ) -> Result<Delete, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.delete(key, when, until).await,
+        }
+    }
+
+    /// Removes every entry and says how many there were.
+    pub async fn flush(&self, until: Durability) -> Result<u64, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.flush(until).await,
+        }
+    }
+}

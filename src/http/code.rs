@@ -1,0 +1,122 @@
+//! The one closed list of error codes: what each is called, which status it has, what its page says. New ones may join;
+//! none changes its meaning. It must not know when a code is used.
+
+use actix_web::http::StatusCode;
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $status:ident $title:literal $explanation:literal)*) => {
+        /// Every way in which a request can fail, by its stable name.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub(crate) enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// All of them, in the order of the documentation.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable name that clients match on.
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The status that an answer with this code always has.
+            pub(crate) fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// A few words, the same for every occurrence.
+            pub(crate) fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// What it means and what to do, for the code's page.
+            pub(crate) fn explanation(self) -> &'static str {
+                match self { $(Self::$variant => $explanation,)* }
+            }
+
+            /// Where the code is explained, from this server's root.
+            pub(crate) fn page(self) -> &'static str {
+                match self { $(Self::$variant => concat!("/problems/", $name),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidKey "invalid_key" BAD_REQUEST "The key cannot be read"
+        "A key is what follows the second slash of /v1/, percent-decoded exactly once. It must not be empty, every % must be followed by two hexadecimal digits, and the result must be UTF-8. Encode the key with percent-encoding and send it again."
+    KeyTooLong "key_too_long" BAD_REQUEST "The key is too long"
+        "The key has more bytes, counted after percent-decoding, than limits.key_bytes allows. Use a shorter key, or raise the setting."
+    InvalidParameter "invalid_parameter" BAD_REQUEST "A parameter or header cannot be read"
+        "A query parameter or a request header has a value that cannot be read, or appears twice. The detail names it and says what is expected."
+    UnknownParameter "unknown_parameter" BAD_REQUEST "A query parameter is not known here"
+        "This operation does not know the query parameter. It is refused rather than ignored, so that a misspelt ttl cannot be lost. The detail names the nearest known parameter."
+    InvalidBody "invalid_body" BAD_REQUEST "The body cannot be read"
+        "The request's body broke off or its chunks cannot be read. Nothing was changed. Send the request again."
+    DurabilityUnavailable "durability_unavailable" BAD_REQUEST "The keyspace does not offer this durability"
+        "A write to a logged keyspace may ask for durability=written or durability=synced. The durability memory is a property of a keyspace and cannot be asked for by a request."
+    PartialPut "partial_put" BAD_REQUEST "A value cannot be written in parts"
+        "A PUT with Content-Range would replace the whole value with a part of it (RFC 9110, section 14.5). Send the whole value without Content-Range."
+    CrossSite "cross_site" FORBIDDEN "A page of another site must not change this store"
+        "The request changes something and a browser sent it on behalf of a page of another site (by its Sec-Fetch-Site or Origin header). Requests by curl, Postman and this server's own pages carry no such header or name this site."
+    KeyNotFound "key_not_found" NOT_FOUND "There is no such key"
+        "The key was never written, was deleted, was flushed or has expired. A key is compared byte by byte; a/b and a%2Fb are the same key, a/b and a//b are not."
+    RouteNotFound "route_not_found" NOT_FOUND "There is no such address"
+        "Nothing is served under this path. No slash is ever added or removed. The page /docs/ lists every operation."
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
+        "The path is served, but not with this method. The Allow header lists the methods that it is served with."
+    BodyStalled "body_stalled" REQUEST_TIMEOUT "The body stopped arriving"
+        "The request's body made no progress for limits.body_stall. Nothing was changed. Send the request again."
+    ConditionFailed "condition_failed" PRECONDITION_FAILED "The condition does not hold"
+        "If-Match names a version that is not the current one, or If-None-Match one that is. Nothing was changed. The ETag header of this answer is the current version; without one the key is absent. Read the value again, decide again, and send the request with the new version."
+    ValueTooLarge "value_too_large" PAYLOAD_TOO_LARGE "The value is too large"
+        "The value has more bytes than limits.value_bytes allows. Nothing was changed. Split the value, or raise the setting."
+    EntryTooLarge "entry_too_large" PAYLOAD_TOO_LARGE "The entry is too large"
+        "Key, value and media type together need more room than one entry may take. Nothing was changed."
+    RangeNotSatisfiable "range_not_satisfiable" RANGE_NOT_SATISFIABLE "The range lies outside the value"
+        "The first byte of the Range is behind the end of the value. The Content-Range header of this answer says how long the value is."
+    WrongHost "wrong_host" MISDIRECTED_REQUEST "The Host is not one of this server's names"
+        "On a loopback address a request must name localhost, an IP address or one of server.allowed_hosts in its Host header. This keeps web pages that point their own name at this machine (DNS rebinding) away from the store. Add the name to server.allowed_hosts if it is yours."
+    Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong inside"
+        "The server met something that it did not expect. Its log says more. The request may or may not have taken effect."
+    Starting "starting" SERVICE_UNAVAILABLE "The server is starting"
+        "The store is still being read from disk. /readyz shows the progress. Try again after the time in the Retry-After header."
+    Draining "draining" SERVICE_UNAVAILABLE "The server is stopping"
+        "The server was asked to stop and the store is already closed. Nothing was changed. Try again when it is back."
+    Overloaded "overloaded" SERVICE_UNAVAILABLE "The server cannot keep up"
+        "A queue or a budget with a limit is full, or the disk did not confirm in time. The detail names which; for a write it also says whether the change may still take effect. Try again after the time in the Retry-After header."
+    DurabilityLost "durability_lost" SERVICE_UNAVAILABLE "The disk failed"
+        "The disk failed to make data durable, so nobody knows what of the newest changes is on it. Writes are refused until the process is started again and has checked its data. Look at the log and at the disk."
+    DiskFull "disk_full" INSUFFICIENT_STORAGE "The disk is full"
+        "There is no room to make this change durable, and nothing was changed. Reads and deletes still work. Writes resume by themselves when there is space again."
+}
+
+impl Code {
+    /// The code called `name`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own_and_an_error_status() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(Code::named(code.name()), Some(*code));
+            assert!(
+                code.status().is_client_error() || code.status().is_server_error(),
+                "{code:?}"
+            );
+            assert!(code.page().ends_with(code.name()));
+        }
+        assert_eq!(Code::named("no_such_code"), None);
+    }
+}

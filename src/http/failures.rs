@@ -1,0 +1,123 @@
+//! The ways in which each kind of operation can fail, as sets of codes: what the document says and what a test compares
+//! come from the same list.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use utoipa::IntoResponses;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::Header;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::{Ref, RefOr};
+
+use super::code::Code;
+use super::problem::MEDIA_TYPE;
+
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident [$($code:ident)*])*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) enum $name {}
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    responses(&[$(Code::$code,)*])
+                }
+            }
+        )*
+    };
+}
+
+failures! {
+    /// Of reading a value.
+    ReadFailures [
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyNotFound ConditionFailed WrongHost
+        Starting Overloaded DurabilityLost
+    ]
+    /// Of reading a part of a value.
+    RangeFailures [RangeNotSatisfiable]
+    /// Of changing a value.
+    WriteFailures [
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
+        CrossSite ConditionFailed WrongHost Starting Draining Overloaded DurabilityLost DiskFull
+    ]
+    /// Of receiving a value.
+    BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
+    /// Of cachepump's lookup, beside its own plain text.
+    LookupFailures [ConditionFailed RangeNotSatisfiable WrongHost Starting Overloaded DurabilityLost]
+    /// Of a flush.
+    FlushFailures [
+        InvalidParameter UnknownParameter DurabilityUnavailable CrossSite WrongHost Starting Draining Overloaded
+        DurabilityLost DiskFull
+    ]
+    /// Of a snapshot.
+    SnapshotFailures [
+        InvalidParameter UnknownParameter CrossSite WrongHost Internal Starting Draining DurabilityLost DiskFull
+    ]
+    /// Of the limits.
+    LimitsFailures [InvalidParameter UnknownParameter WrongHost Starting]
+    /// Of the figures.
+    MetricsFailures [InvalidParameter UnknownParameter WrongHost Internal]
+    /// Of a probe.
+    ProbeFailures [InvalidParameter UnknownParameter WrongHost]
+}
+
+/// One response for each status, naming its codes.
+pub(super) fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<String, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status
+            .entry(code.status().as_str().to_owned())
+            .or_default()
+            .push(*code);
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| (status, RefOr::T(response(&codes))))
+        .collect()
+}
+
+fn response(codes: &[Code]) -> Response {
+    let described: Vec<_> = codes
+        .iter()
+        .map(|code| format!("`{}`: {}", code.name(), code.title()))
+        .collect();
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    if let Some(code) = codes.first() {
+        content = content.example(Some(json!({
+            "type": code.page(),
+            "title": code.title(),
+            "status": code.status().as_u16(),
+            "detail": "what is particular about this occurrence",
+            "code": code.name(),
+        })));
+    }
+    let mut response = ResponseBuilder::new()
+        .description(described.join("; "))
+        .content(MEDIA_TYPE, content.build());
+    let has = |wanted: Code| codes.contains(&wanted);
+    if has(Code::ConditionFailed) {
+        response = response.header(
+            "ETag",
+            header("The current version; absent where the key is"),
+        );
+    }
+    if has(Code::RangeNotSatisfiable) {
+        response = response.header(
+            "Content-Range",
+            header("How long the value is: `bytes */n`"),
+        );
+    }
+    if codes.iter().any(|code| code.status().as_u16() == 503) {
+        response = response.header("Retry-After", header("Seconds after which to try again"));
+    }
+    response.build()
+}
+
+/// A header of an answer, as the document shows it.
+pub(super) fn header(description: &str) -> Header {
+    let mut header = Header::new(Object::with_type(Type::String));
+    header.description = Some(description.to_owned());
+    header
+}

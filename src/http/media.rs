@@ -1,0 +1,216 @@
+//! Media types and encodings of values: which a request names, and which a browser would run. It must not look at more of
+//! a value than whether it is UTF-8.
+
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+
+use super::code::Code;
+use super::problem::Problem;
+use crate::keyspace::MediaType;
+
+/// The most bytes of a media type or an encoding that is kept with a value.
+pub(crate) const FACT_BYTES: usize = 1024;
+
+/// What `curl -d` sends unless it is told otherwise.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The media type that the request names; `None` where it leaves it open: no header, no media type in it, or what
+/// `curl -d` adds by itself.
+pub(crate) fn named(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(text) = single(headers, &header::CONTENT_TYPE)? else {
+        return Ok(None);
+    };
+    if is_media_type(text) && !text.eq_ignore_ascii_case(FORM) {
+        Ok(Some(text))
+    } else {
+        Ok(None)
+    }
+}
+
+/// The type of a value whose writer left it open.
+pub(crate) fn of_bytes(value: &[u8]) -> &'static str {
+    if std::str::from_utf8(value).is_ok() {
+        MediaType::TEXT
+    } else {
+        MediaType::BINARY
+    }
+}
+
+/// The content encoding that the request names. It is kept, never acted on.
+pub(crate) fn encoding(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    Ok(single(headers, &header::CONTENT_ENCODING)?.filter(|text| !text.is_empty()))
+}
+
+/// The text of a header that is there at most once.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut lines = headers.get_all(name);
+    let Some(line) = lines.next() else {
+        return Ok(None);
+    };
+    if lines.next().is_some() {
+        return Err(Problem::new(
+            Code::InvalidParameter,
+            format!("the header {name} is there twice"),
+        ));
+    }
+    let text = line.to_str().map_err(|_not_ascii| {
+        Problem::new(
+            Code::InvalidParameter,
+            format!("the header {name} has bytes that are no visible ASCII"),
+        )
+    })?;
+    if text.len() > FACT_BYTES {
+        let detail = format!(
+            "the header {name} has more than {FACT_BYTES} bytes: it is kept with the value"
+        );
+        return Err(Problem::new(Code::InvalidParameter, detail));
+    }
+    Ok(Some(text.trim_matches([' ', '\t'])))
+}
+
+/// `type/subtype`, and behind it nothing or parameters (RFC 9110, section 8.3.1).
+fn is_media_type(text: &str) -> bool {
+    let essence = essence(text);
+    let parameters = text
+        .get(essence.len()..)
+        .unwrap_or_default()
+        .trim_start_matches([' ', '\t']);
+    let is_token = |token: &str| !token.is_empty() && token.bytes().all(is_token_byte);
+    let separated = parameters.is_empty() || parameters.starts_with(';');
+    separated
+        && essence
+            .split_once('/')
+            .is_some_and(|(main, sub)| is_token(main) && is_token(sub))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The media type without its parameters.
+fn essence(text: &str) -> &str {
+    text.split([';', ' ', '\t']).next().unwrap_or_default()
+}
+
+/// Whether a browser that is shown a value of this type would run what is in it: HTML, SVG, XML, scripts.
+pub(crate) fn is_runnable(media_type: &MediaType) -> bool {
+    let MediaType::Named(text) = media_type else {
+        return false;
+    };
+    let essence = essence(text);
+    let is = |known: &str| essence.eq_ignore_ascii_case(known);
+    let ends = |suffix: &str| {
+        let start = essence.len().saturating_sub(suffix.len());
+        essence
+            .get(start..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    };
+    is("text/html")
+        || ends("/xml")
+        || ends("+xml")
+        || ends("/xsl")
+        || ends("script")
+        || ends("script1.5")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn content_type(value: &'static str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+        named(&headers).unwrap().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_media_type_is_kept_as_it_came() {
+        for value in [
+            "image/png",
+            "text/html; charset=utf-8",
+            "Application/JSON",
+            "a/b ; c=\"d\"",
+            "x/y+z;q",
+        ] {
+            assert_eq!(content_type(value).as_deref(), Some(value));
+        }
+        assert_eq!(content_type(" image/png ").as_deref(), Some("image/png"));
+    }
+
+    #[test]
+    fn no_media_type_and_what_curl_adds_leave_it_open() {
+        assert_eq!(named(&HeaderMap::new()).unwrap(), None);
+        for value in [
+            "",
+            "text",
+            "text/",
+            "/plain",
+            "a b/c",
+            "a/b, c/d",
+            "a/b c",
+            FORM,
+            "Application/X-WWW-form-urlencoded",
+        ] {
+            assert_eq!(content_type(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_with_parameters_was_meant() {
+        let meant = "application/x-www-form-urlencoded; charset=utf-8";
+        assert_eq!(content_type(meant).as_deref(), Some(meant));
+    }
+
+    #[test]
+    fn a_header_that_is_there_twice_or_is_too_long_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static("a/b"));
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static("c/d"));
+        assert_eq!(named(&headers).unwrap_err().code(), Code::InvalidParameter);
+        let long = HeaderValue::from_str(&"x".repeat(FACT_BYTES + 1)).unwrap();
+        headers.insert(header::CONTENT_ENCODING, long);
+        assert_eq!(
+            encoding(&headers).unwrap_err().code(),
+            Code::InvalidParameter
+        );
+    }
+
+    #[test]
+    fn open_types_follow_the_bytes() {
+        assert_eq!(of_bytes("gr\u{fc}n".as_bytes()), MediaType::TEXT);
+        assert_eq!(of_bytes(b""), MediaType::TEXT);
+        assert_eq!(of_bytes(&[0xFF, 0x00]), MediaType::BINARY);
+    }
+
+    #[test]
+    fn types_that_a_browser_would_run_are_known() {
+        let runnable = [
+            "text/html",
+            "TEXT/HTML; charset=utf-8",
+            "image/svg+xml",
+            "application/xml",
+            "text/xml",
+            "application/xhtml+xml",
+            "text/javascript",
+            "application/javascript",
+            "application/ecmascript",
+            "application/x-javascript",
+            "text/xsl",
+            "text/javascript1.5",
+        ];
+        for text in runnable {
+            assert!(is_runnable(&MediaType::Named(text.into())), "{text}");
+        }
+        for text in [
+            "application/json",
+            "image/png",
+            "text/css",
+            "text/html2",
+            "text/plain",
+        ] {
+            assert!(!is_runnable(&MediaType::Named(text.into())), "{text}");
+        }
+        assert!(!is_runnable(&MediaType::Text) && !is_runnable(&MediaType::Binary));
+    }
+}

@@ -1,0 +1,35 @@
+//! HTTP in front of the keyspaces: alone knows actix and the OpenAPI document. One file per resource; a handler extracts,
+//! calls one method of `keyspace`, answers. It must not know where data lives or how a process starts and stops.
+
+mod answer;
+mod body;
+mod budget;
+mod call;
+mod code;
+mod conditions;
+mod etag;
+mod failures;
+mod guard;
+mod key;
+mod listener;
+mod lookup;
+mod media;
+mod openapi;
+mod operations;
+mod pages;
+mod parameters;
+mod percent;
+mod probes;
+mod problem;
+mod query;
+mod range;
+mod refusal;
+mod routes;
+mod service;
+mod shapes;
+mod values;
+mod worker;
+
+pub use listener::{Listener, ListenerOptions, Stopper, block_on};
+pub use service::{Limit, Options, Phase, Service};
+use worker::Worker;

@@ -1,0 +1,120 @@
+//! The document of the interface: gathered from the annotations beside the handlers. A test keeps the files in `openapi/`
+//! equal to it. It must not know what the operations do.
+
+#![expect(unused_qualifications, reason = "the derive of OpenApi writes them")]
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+
+use super::code::Code;
+use super::{lookup, operations, probes, values};
+
+/// The document as JSON, rendered once.
+pub(crate) fn json() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| serde_json::to_string_pretty(&document()).expect(WRITABLE) + "\n")
+}
+
+/// The document as YAML, rendered once.
+pub(crate) fn yaml() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| yaml_serde::to_string(&document()).expect(WRITABLE))
+}
+
+const WRITABLE: &str = "the document holds only text, numbers and lists";
+
+/// The document, with what the builder cannot say of a PUT's body: the order in which Swagger UI should offer its media
+/// types (text first, a file last), and that no body at all is a value of 0 bytes.
+fn document() -> Value {
+    let mut document = serde_json::to_value(Document::openapi()).expect(WRITABLE);
+    let body = document
+        .pointer_mut("/paths/~1v1~1{key}/put/requestBody")
+        .and_then(Value::as_object_mut);
+    let body = body.expect("a test reads this of the document");
+    body.insert("required".to_owned(), Value::Bool(false));
+    if let Some(content) = body.get_mut("content").and_then(Value::as_object_mut) {
+        let order = ["text/plain", "application/json", "application/octet-stream"];
+        let ordered = order
+            .iter()
+            .filter_map(|name| content.remove_entry(*name))
+            .collect();
+        *content = ordered;
+    }
+    document
+}
+
+/// Every operation.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Standpipe",
+        description = "A durable key-value service over plain HTTP. What is acknowledged survives a crash.\n\nEvery error is \
+            `application/problem+json` (RFC 9457); its `type` is the page that explains its `code`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "values", description = "Read, write and remove values"),
+        (name = "operation", description = "Figures, limits, snapshots"),
+        (name = "probes", description = "Alive, ready, and why not"),
+    ),
+    paths(
+        values::get, values::head, values::put, values::delete,
+        lookup::root, lookup::head_root,
+        operations::flush_by_delete, operations::flush_by_post,
+        operations::snapshot, operations::limits, operations::metrics,
+        probes::health, probes::livez, probes::readyz,
+    ),
+    components(schemas(Problem)),
+)]
+struct Document;
+
+/// An error, as every failed operation answers it.
+pub(crate) enum Problem {}
+
+impl ToSchema for Problem {}
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        let text = |description: &str| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some(description))
+        };
+        let number = |description: &str| {
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .description(Some(description))
+        };
+        let codes = Code::ALL.iter().map(|code| code.name());
+        ObjectBuilder::new()
+            .description(Some("An error (RFC 9457)"))
+            .property(
+                "type",
+                text("The page that explains the code, from this server's root"),
+            )
+            .property("title", text("A few words, the same for every occurrence"))
+            .property("status", number("The HTTP status"))
+            .property("detail", text("What is particular about this occurrence"))
+            .property(
+                "code",
+                text("The stable name to match on").enum_values(Some(codes)),
+            )
+            .property("limit", number("The limit that was exceeded"))
+            .property("actual", number("What it was, or was at least"))
+            .property("setting", text("The setting that raises the limit"))
+            .required("type")
+            .required("title")
+            .required("status")
+            .required("detail")
+            .required("code")
+            .into()
+    }
+}

@@ -1,0 +1,156 @@
+//! The document equals the files, the routes, the codes and the rules of the interface.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::{env, fs};
+
+use serde_json::Value;
+
+use super::*;
+use crate::http::failures;
+use crate::http::routes::{Pattern, ROUTES};
+
+/// Set to write the files instead of comparing them.
+const UPDATE: &str = "UPDATE_OPENAPI";
+
+fn compare_or_write(name: &str, generated: &str) {
+    let path = format!("{}/openapi/{name}", env!("CARGO_MANIFEST_DIR"));
+    if env::var_os(UPDATE).is_some() {
+        fs::write(&path, generated).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap();
+    assert!(
+        kept == generated,
+        "openapi/{name} is old: run {UPDATE}=1 cargo test --lib openapi"
+    );
+}
+
+#[test]
+fn the_files_are_current() {
+    compare_or_write("openapi.json", json());
+    compare_or_write("openapi.yaml", yaml());
+}
+
+/// Every operation as (path, method) with its part of the document.
+fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
+    let mut operations = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            operations.insert((path.clone(), method.to_uppercase()), operation.clone());
+        }
+    }
+    operations
+}
+
+#[test]
+fn every_operation_is_routed_and_every_route_that_is_no_page_is_documented() {
+    let documented: BTreeSet<_> = operations(&document()).into_keys().collect();
+    let pages = [
+        "/docs",
+        "/docs/",
+        "/problems/",
+        "/openapi.json",
+        "/openapi.yaml",
+    ];
+    let mut routed = BTreeSet::new();
+    for route in ROUTES {
+        let path = match route.pattern {
+            Pattern::Exact(path) => path.to_owned(),
+            Pattern::Under("/v1/") => "/v1/{key}".to_owned(),
+            Pattern::Under(prefix) => prefix.to_owned(),
+        };
+        if pages.contains(&path.as_str()) {
+            continue;
+        }
+        for (method, _) in route.operations {
+            routed.insert((path.clone(), method.as_str().to_owned()));
+        }
+    }
+    // HEAD is an operation of its own only where a value is read.
+    let implied =
+        |(path, method): &(String, String)| method == "HEAD" && path != "/" && path != "/v1/{key}";
+    let routed: BTreeSet<_> = routed
+        .into_iter()
+        .filter(|operation| !implied(operation))
+        .collect();
+    assert_eq!(documented, routed);
+}
+
+#[test]
+fn operation_ids_are_unique_and_every_response_is_described() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    for (place, operation) in operations(&document) {
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+            "{place:?}"
+        );
+        assert!(
+            operation["summary"].is_string() && operation["description"].is_string(),
+            "{place:?}"
+        );
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert_ne!(
+                response["description"].as_str().unwrap(),
+                "",
+                "{place:?} {status}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_operation_has_an_example() {
+    let document = document();
+    for (place, operation) in operations(&document) {
+        let text = operation.to_string();
+        assert!(text.contains(r#""example""#), "{place:?}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert_eq!(
+                parameter["required"] == true,
+                parameter.get("example").is_some(),
+                "{place:?} {parameter}"
+            );
+        }
+    }
+}
+
+#[test]
+fn put_lists_text_first_and_a_file_last() {
+    let text = document().to_string();
+    let put = text.split(r#""operationId":"put_value""#).nth(1).unwrap();
+    let body = put.split(r#""requestBody""#).nth(1).unwrap();
+    let place = |media_type: &str| body.find(media_type).unwrap();
+    assert!(place("text/plain") < place("application/json"));
+    assert!(place("application/json") < place("application/octet-stream"));
+    assert_eq!(document()["servers"][0]["url"], "/");
+}
+
+#[test]
+fn the_codes_of_the_document_are_the_codes_of_the_program() {
+    let document = document();
+    let names = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+    let listed: Vec<_> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let known: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(listed, known);
+    // Every code belongs to some operation or to the routing; none is there for nothing.
+    let text: String = operations(&document)
+        .values()
+        .map(Value::to_string)
+        .collect();
+    let routing = serde_json::to_string(&failures::responses(&[
+        Code::RouteNotFound,
+        Code::MethodNotAllowed,
+    ]))
+    .unwrap();
+    for name in known {
+        assert!(
+            text.contains(&format!("`{name}`")) || routing.contains(&format!("`{name}`")),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! What the layers below refuse, as problems.
+
+use super::answer;
+use super::code::Code;
+use super::problem::{Exceeded, Problem};
+use crate::keyspace::{Durability, Failure, Refusal};
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::KeyTooLong { limit, actual } => {
+                let (limit, actual) = (wide(limit), wide(actual));
+                Self::new(Code::KeyTooLong, detail).exceeding(Exceeded {
+                    limit,
+                    actual,
+                    setting: "limits.key_bytes",
+                })
+            }
+            Refusal::ValueTooLarge { limit, actual } => {
+                let exceeded = Exceeded {
+                    limit: wide(limit),
+                    actual,
+                    setting: "limits.value_bytes",
+                };
+                Self::new(Code::ValueTooLarge, detail).exceeding(exceeded)
+            }
+            Refusal::DurabilityUnavailable {
+                promised: Durability::Memory,
+                ..
+            } => Self::new(
+                Code::DurabilityUnavailable,
+                "this keyspace is in memory only: leave durability out",
+            ),
+            Refusal::DurabilityUnavailable { .. } => {
+                let detail = "this keyspace is logged: a request may ask for written or synced";
+                Self::new(Code::DurabilityUnavailable, detail)
+            }
+            Refusal::ConditionFailed { current } => answer::condition_failed(current),
+            Refusal::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            Failure::DiskFull => {
+                Self::new(Code::DiskFull, format!("{detail}; nothing was changed"))
+            }
+            Failure::TooLarge { limit, actual } => {
+                let exceeded = Exceeded {
+                    limit,
+                    actual,
+                    setting: "limits.value_bytes",
+                };
+                Self::new(Code::EntryTooLarge, detail).exceeding(exceeded)
+            }
+            Failure::Overloaded { .. } => {
+                Self::new(Code::Overloaded, format!("{detail}; nothing was changed"))
+            }
+            Failure::NotDurableYet { .. } => Self::new(
+                Code::Overloaded,
+                format!("{detail}; a change that was asked for may still take effect"),
+            ),
+            Failure::Lost { .. } => {
+                // What failed is named in the log: messages of the system may hold paths.
+                Self::new(
+                    Code::DurabilityLost,
+                    "a sync failed: see the log; a change that was asked for may be lost",
+                )
+            }
+            Failure::Closing => Self::new(Code::Draining, format!("{detail}; nothing was changed")),
+            Failure::NoSnapshot { .. } => Self::new(
+                Code::Internal,
+                "no snapshot was made: see the log; the data is as it was",
+            ),
+        }
+    }
+}
+
+fn wide(bytes: usize) -> u64 {
+    bytes.try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,316 @@
+//! What is served where: the one table of paths, methods and operations. Matching is by comparison alone, on the path as
+//! the router normalises it; the key is read from the raw path later. It must not know how an operation is done.
+
+use actix_web::http::Method;
+
+/// Everything that can be done.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Operation {
+    /// `GET /v1/{key}`
+    GetValue,
+    /// `HEAD /v1/{key}`
+    HeadValue,
+    /// `PUT /v1/{key}`
+    PutValue,
+    /// `DELETE /v1/{key}`
+    DeleteValue,
+    /// `DELETE /flush`
+    FlushByDelete,
+    /// `POST /flush`
+    FlushByPost,
+    /// `GET /?key=`, and `GET /`
+    Lookup,
+    /// `HEAD /?key=`, and `HEAD /`
+    HeadLookup,
+    /// `GET /health`
+    Health,
+    /// `GET /livez`
+    Livez,
+    /// `GET /readyz`
+    Readyz,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /limits`
+    Limits,
+    /// `POST /admin/snapshot`
+    Snapshot,
+    /// `GET /docs`
+    DocsRedirect,
+    /// `GET /docs/...`
+    Docs,
+    /// `GET /problems/{code}`
+    ProblemPage,
+    /// `GET /openapi.json`
+    OpenApiJson,
+    /// `GET /openapi.yaml`
+    OpenApiYaml,
+}
+
+/// When an operation can be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Admission {
+    /// Once the store is open.
+    Open,
+    /// Always: probes, metrics and pages.
+    Always,
+}
+
+impl Operation {
+    /// All of them.
+    pub(crate) const ALL: &[Self] = &[
+        Self::GetValue,
+        Self::HeadValue,
+        Self::PutValue,
+        Self::DeleteValue,
+        Self::FlushByDelete,
+        Self::FlushByPost,
+        Self::Lookup,
+        Self::HeadLookup,
+        Self::Health,
+        Self::Livez,
+        Self::Readyz,
+        Self::Metrics,
+        Self::Limits,
+        Self::Snapshot,
+        Self::DocsRedirect,
+        Self::Docs,
+        Self::ProblemPage,
+        Self::OpenApiJson,
+        Self::OpenApiYaml,
+    ];
+
+    /// Its name in the metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::GetValue => "get_value",
+            Self::HeadValue => "head_value",
+            Self::PutValue => "put_value",
+            Self::DeleteValue => "delete_value",
+            Self::FlushByDelete | Self::FlushByPost => "flush",
+            Self::Lookup | Self::HeadLookup => "lookup",
+            Self::Health => "health",
+            Self::Livez => "livez",
+            Self::Readyz => "readyz",
+            Self::Metrics => "metrics",
+            Self::Limits => "limits",
+            Self::Snapshot => "snapshot",
+            Self::DocsRedirect | Self::Docs => "docs",
+            Self::ProblemPage => "problem_page",
+            Self::OpenApiJson | Self::OpenApiYaml => "openapi",
+        }
+    }
+
+    /// When it can be done.
+    pub(crate) fn admission(self) -> Admission {
+        match self {
+            Self::GetValue
+            | Self::HeadValue
+            | Self::PutValue
+            | Self::DeleteValue
+            | Self::FlushByDelete
+            | Self::FlushByPost
+            | Self::Snapshot
+            | Self::Limits => Admission::Open,
+            // The lookup of a key asks for the store itself: the same path is the way to the pages.
+            Self::Lookup
+            | Self::HeadLookup
+            | Self::Health
+            | Self::Livez
+            | Self::Readyz
+            | Self::Metrics
+            | Self::DocsRedirect
+            | Self::Docs
+            | Self::ProblemPage
+            | Self::OpenApiJson
+            | Self::OpenApiYaml => Admission::Always,
+        }
+    }
+}
+
+/// Which paths a route is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pattern {
+    /// This one.
+    Exact(&'static str),
+    /// Every one that begins so.
+    Under(&'static str),
+}
+
+/// A set of paths and what can be done with each method there. HEAD is listed wherever GET is.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// The paths.
+    pub(crate) pattern: Pattern,
+    /// The methods.
+    pub(crate) operations: &'static [(Method, Operation)],
+    /// The methods as the `Allow` header lists them.
+    pub(crate) allow: &'static str,
+}
+
+const fn read(pattern: Pattern, operations: &'static [(Method, Operation)]) -> Route {
+    Route {
+        pattern,
+        operations,
+        allow: "GET, HEAD",
+    }
+}
+
+macro_rules! get {
+    ($operation:ident) => {
+        &[
+            (Method::GET, Operation::$operation),
+            (Method::HEAD, Operation::$operation),
+        ]
+    };
+}
+
+/// Every route, the busiest first.
+pub(crate) static ROUTES: &[Route] = &[
+    Route {
+        pattern: Pattern::Under("/v1/"),
+        operations: &[
+            (Method::GET, Operation::GetValue),
+            (Method::PUT, Operation::PutValue),
+            (Method::DELETE, Operation::DeleteValue),
+            (Method::HEAD, Operation::HeadValue),
+        ],
+        allow: "GET, HEAD, PUT, DELETE",
+    },
+    read(
+        Pattern::Exact("/"),
+        &[
+            (Method::GET, Operation::Lookup),
+            (Method::HEAD, Operation::HeadLookup),
+        ],
+    ),
+    Route {
+        pattern: Pattern::Exact("/flush"),
+        operations: &[
+            (Method::DELETE, Operation::FlushByDelete),
+            (Method::POST, Operation::FlushByPost),
+        ],
+        allow: "DELETE, POST",
+    },
+    read(Pattern::Exact("/health"), get!(Health)),
+    read(Pattern::Exact("/livez"), get!(Livez)),
+    read(Pattern::Exact("/readyz"), get!(Readyz)),
+    read(Pattern::Exact("/metrics"), get!(Metrics)),
+    read(Pattern::Exact("/limits"), get!(Limits)),
+    Route {
+        pattern: Pattern::Exact("/admin/snapshot"),
+        operations: &[(Method::POST, Operation::Snapshot)],
+        allow: "POST",
+    },
+    read(Pattern::Exact("/docs"), get!(DocsRedirect)),
+    read(Pattern::Under("/docs/"), get!(Docs)),
+    read(Pattern::Under("/problems/"), get!(ProblemPage)),
+    read(Pattern::Exact("/openapi.json"), get!(OpenApiJson)),
+    read(Pattern::Exact("/openapi.yaml"), get!(OpenApiYaml)),
+];
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// This can be done.
+    Operation(Operation),
+    /// The path is served, but not with this method.
+    WrongMethod(&'static Route),
+    /// Nothing is served there.
+    Nothing,
+}
+
+/// What `method` on `path` is for.
+#[inline]
+pub(crate) fn target(method: &Method, path: &str) -> Target {
+    let here = |route: &&Route| match route.pattern {
+        Pattern::Exact(exact) => path == exact,
+        Pattern::Under(prefix) => path.starts_with(prefix),
+    };
+    let Some(route) = ROUTES.iter().find(here) else {
+        return Target::Nothing;
+    };
+    let operation = route
+        .operations
+        .iter()
+        .find(|(allowed, _)| allowed == method);
+    operation.map_or(Target::WrongMethod(route), |(_, operation)| {
+        Target::Operation(*operation)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_route_and_allow_lists_its_methods() {
+        let mut routed = Vec::new();
+        for route in ROUTES {
+            let mut methods: Vec<_> = route
+                .operations
+                .iter()
+                .map(|(method, _)| method.as_str())
+                .collect();
+            let mut allowed: Vec<_> = route.allow.split(", ").collect();
+            methods.sort_unstable();
+            allowed.sort_unstable();
+            assert_eq!(methods, allowed, "{:?}", route.pattern);
+            routed.extend(route.operations.iter().map(|(_, operation)| *operation));
+        }
+        for operation in Operation::ALL {
+            assert!(routed.contains(operation), "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn head_is_served_wherever_get_is() {
+        for route in ROUTES {
+            let served =
+                |wanted: Method| route.operations.iter().any(|(method, _)| *method == wanted);
+            assert_eq!(
+                served(Method::GET),
+                served(Method::HEAD),
+                "{:?}",
+                route.pattern
+            );
+        }
+    }
+
+    #[test]
+    fn no_slash_is_added_or_removed() {
+        for path in [
+            "/v1",
+            "/flush/",
+            "//v1/a",
+            "/V1/a",
+            "/health/",
+            "",
+            "*",
+            "/admin",
+            "/admin/snapshot/",
+            "/problems",
+        ] {
+            assert!(
+                matches!(target(&Method::GET, path), Target::Nothing),
+                "{path}"
+            );
+        }
+        for path in ["/v1/", "/v1/flush", "/v1//"] {
+            assert!(
+                matches!(
+                    target(&Method::GET, path),
+                    Target::Operation(Operation::GetValue)
+                ),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_method_is_told_which_are_allowed() {
+        let Target::WrongMethod(route) = target(&Method::POST, "/v1/a") else {
+            panic!("POST on a key is no operation")
+        };
+        assert_eq!(route.allow, "GET, HEAD, PUT, DELETE");
+    }
+}

@@ -1,0 +1,152 @@
+//! What all requests share: the keyspaces once they are open, the phase, the limits, the counters. It must not know
+//! sockets or signals: the server moves it from phase to phase.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use super::budget::Budget;
+use super::code::Code;
+use super::guard::Hosts;
+use super::problem::Problem;
+use crate::keyspace::{Keyspaces, Opening, Values};
+use crate::metrics::Metrics;
+
+/// What the HTTP side can be told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The names that a `Host` header may carry beside `localhost` and IP literals; `None` where any may.
+    pub hosts: Option<Vec<String>>,
+    /// The most bytes of request bodies held at one time.
+    pub inflight_bytes: usize,
+    /// How long a body may make no progress.
+    pub body_stall: Duration,
+    /// Every limit, as `/limits` shows it.
+    pub limits: Vec<Limit>,
+}
+
+/// A limit, as `/limits` shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The setting that changes it; `None` where it is fixed.
+    pub setting: &'static str,
+    /// Its value.
+    pub value: u64,
+    /// What it counts.
+    pub unit: &'static str,
+}
+
+/// How far a server is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// The store is being opened.
+    Starting,
+    /// Requests are served.
+    Serving,
+    /// It was asked to stop; requests are still served.
+    Draining,
+    /// The store failed; the process is about to end.
+    Failed,
+}
+
+/// The shared state of all requests.
+#[derive(Debug)]
+pub struct Service {
+    phase: AtomicU8,
+    since: Instant,
+    opening: Opening,
+    keyspaces: OnceLock<Keyspaces>,
+    pub(super) metrics: Metrics,
+    pub(super) budget: Budget,
+    pub(super) hosts: Hosts,
+    pub(super) body_stall: Duration,
+    pub(super) limits: Vec<Limit>,
+}
+
+impl Service {
+    /// A service whose store is being opened.
+    pub fn new(options: Options, opening: Opening) -> Self {
+        let metrics = Metrics::new();
+        let budget = Budget::new(options.inflight_bytes, metrics.http.inflight_bytes.clone());
+        Self {
+            phase: AtomicU8::new(STARTING),
+            since: Instant::now(),
+            opening,
+            keyspaces: OnceLock::new(),
+            metrics,
+            budget,
+            hosts: options.hosts.map_or(Hosts::Any, Hosts::Only),
+            body_stall: options.body_stall,
+            limits: options.limits,
+        }
+    }
+
+    /// The store is open: requests are served from now on.
+    pub fn open(&self, keyspaces: Keyspaces) {
+        if self.keyspaces.set(keyspaces).is_ok() {
+            // A server that was asked to stop while it was starting goes on stopping.
+            self.move_on(STARTING, SERVING);
+        }
+    }
+
+    /// The server was asked to stop.
+    pub fn drain(&self) {
+        self.move_on(STARTING, DRAINING);
+        self.move_on(SERVING, DRAINING);
+    }
+
+    /// The store failed for good.
+    pub fn fail(&self) {
+        self.phase.store(FAILED, Ordering::Relaxed);
+    }
+
+    /// How far this server is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            STARTING => Phase::Starting,
+            SERVING => Phase::Serving,
+            DRAINING => Phase::Draining,
+            _ => Phase::Failed,
+        }
+    }
+
+    fn move_on(&self, from: u8, to: u8) {
+        // Another phase than `from` means that the server has already moved on: that stands.
+        let moved = self
+            .phase
+            .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        tracing::debug!(from, to, moved = moved.is_ok(), "phase");
+    }
+
+    /// The keyspaces, once they are open.
+    #[inline]
+    pub(super) fn keyspaces(&self) -> Result<&Keyspaces, Problem> {
+        self.keyspaces.get().ok_or_else(|| {
+            Problem::new(
+                Code::Starting,
+                "the store is being opened: /readyz shows the progress",
+            )
+        })
+    }
+
+    /// The values of the default keyspace, once they are open.
+    #[inline]
+    pub(super) fn values(&self) -> Result<&Values, Problem> {
+        Ok(self.keyspaces()?.default_values())
+    }
+
+    /// The store that is being opened.
+    pub(super) fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// How long this process has been at it.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+const STARTING: u8 = 0;
+const SERVING: u8 = 1;
+const DRAINING: u8 = 2;
+const FAILED: u8 = 3;

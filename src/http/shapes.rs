@@ -1,0 +1,167 @@
+//! Parameters and answers that several operations share, as the document shows them. Nothing here is run.
+//!
+//! Only what a request needs carries an example: Swagger UI fills examples in, and an `If-Match` that nobody chose would
+//! make every "Try it out" fail.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use utoipa::openapi::content::{Content, ContentBuilder};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Required};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use super::failures::header;
+
+/// Bytes of any kind.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct Bytes(
+    #[expect(dead_code, reason = "it only stands for bytes in the document")] Vec<u8>,
+);
+
+fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuilder {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+}
+
+macro_rules! parameters {
+    ($($(#[$doc:meta])* $name:ident [$($parameter:expr;)*])*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) enum $name {}
+
+            impl IntoParams for $name {
+                fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                    vec![$($parameter.build(),)*]
+                }
+            }
+        )*
+    };
+}
+
+parameters! {
+    /// Which value.
+    Key [
+        parameter("key", ParameterIn::Path, "1 to 1,024 bytes of UTF-8, percent-encoded; a / may stand as it is")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
+            .example(Some(json!("greeting")));
+    ]
+    /// Which value, for the lookup.
+    LookupKey [
+        parameter("key", ParameterIn::Query, "The key; other parameters are ignored")
+            .required(Required::True)
+            .example(Some(json!("greeting")));
+    ]
+    /// What must hold for a read.
+    ReadConditions [
+        parameter("If-None-Match", ParameterIn::Header, "304 if the value has one of these ETags");
+        parameter("If-Match", ParameterIn::Header, "412 unless the value has one of these ETags");
+    ]
+    /// Which part of a value.
+    PartHeaders [
+        parameter("Range", ParameterIn::Header, "One range of bytes, for example `bytes=0-99`");
+        parameter("If-Range", ParameterIn::Header, "The whole value unless it has this ETag");
+    ]
+    /// What must hold for a change; decided in one step with it.
+    WriteConditions [
+        parameter("If-Match", ParameterIn::Header, "Change only one of these ETags; `*`: only what is there");
+        parameter("If-None-Match", ParameterIn::Header, "`*`: create only, never replace");
+    ]
+    /// How durable the answer is.
+    HowDurable [
+        parameter("durability", ParameterIn::Query, "`written` answers before the disk has it, `synced` after")
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["written", "synced"])).build(),
+            ));
+    ]
+    /// How long to keep a value and how durable the answer is.
+    Tuning [
+        parameter("ttl", ParameterIn::Query, "How long to keep it: `500ms`, `90s`, `15m`, `2h`, `7d`, seconds, or `none`")
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(none|[0-9]+(ms|s|m|h|d)?)$")).build(),
+            ));
+        parameter("durability", ParameterIn::Query, "`written` answers before the disk has it, `synced` after")
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["written", "synced"])).build(),
+            ));
+    ]
+    /// Whether to list each check.
+    Verbose [
+        parameter("verbose", ParameterIn::Query, "List each check")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean).build()));
+    ]
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident [$($status:literal $response:expr;)*])*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) enum $name {}
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    BTreeMap::from([$(($status.to_owned(), RefOr::T($response.build())),)*])
+                }
+            }
+        )*
+    };
+}
+
+answers! {
+    /// A value.
+    WholeValue ["200" value("The value, with the media type that it was put with")
+        .header("Expires", header("When the value leaves, where it does"));]
+    /// A part of a value.
+    PartOfValue ["206" value("The part that `Range` asked for")
+        .header("Content-Range", header("Which part of how many bytes"));]
+    /// The reader has the value already.
+    NotModified ["304" ResponseBuilder::new().description("The value still has an ETag of `If-None-Match`")
+        .header("ETag", header("The version of the value"));]
+    /// A value was written.
+    Written [
+        "201" with_version("Created: there was no value before");
+        "202" with_version("Accepted: handed to the operating system, as `durability=written` asked; not yet on disk");
+        "204" with_version("Replaced");
+    ]
+    /// A value was removed.
+    Removed [
+        "202" ResponseBuilder::new().description("Accepted, as `durability=written` asked; not yet on disk");
+        "204" ResponseBuilder::new().description("The key is absent now");
+    ]
+    /// What cachepump's lookup answers in plain text.
+    LookupAnswers [
+        "400" plain("The key is missing or cannot be read", "Parametor 'key' is not found");
+        "404" plain("There is no such key", "key is not found");
+    ]
+}
+
+fn value(description: &str) -> ResponseBuilder {
+    // Any media type may come back: the schema says nothing about the bytes.
+    let content = ContentBuilder::new()
+        .example(Some(json!("Hello, world!")))
+        .build();
+    with_version(description).content("*/*", content)
+}
+
+fn with_version(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new()
+        .description(description)
+        .header("ETag", header("The version of the value: strong, opaque"))
+}
+
+fn plain(description: &str, example: &str) -> ResponseBuilder {
+    let schema = ObjectBuilder::new().schema_type(Type::String).build();
+    let mut content = Content::new(Some(schema));
+    content.example = Some(json!(example));
+    ResponseBuilder::new()
+        .description(description)
+        .content("text/plain", content)
+}

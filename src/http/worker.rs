@@ -1,0 +1,159 @@
+//! From a request to its answer, on one worker thread: guards, route, handler, counter. It must not know what the
+//! handlers do.
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use prometheus_client::metrics::counter::Counter;
+
+use super::call::Call;
+use super::code::Code;
+use super::guard;
+use super::problem::Problem;
+use super::routes::{self, Admission, Operation, Target};
+use super::service::Service;
+use super::{lookup, operations, pages, probes, values};
+
+/// What the requests of one worker thread share, beside what all requests share.
+pub(super) struct Worker {
+    pub(super) service: Arc<Service>,
+    counters: Counters,
+}
+
+impl Worker {
+    pub(super) fn new(service: Arc<Service>) -> Self {
+        Self {
+            service,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Answers a request. Never fails: every failure has an answer.
+    pub(super) fn answer(
+        self: Rc<Self>,
+        request: ServiceRequest,
+    ) -> impl Future<Output = Result<ServiceResponse, actix_web::Error>> {
+        let (request, payload) = request.into_parts();
+        let mut call = Call {
+            request,
+            payload,
+            worker: self,
+        };
+        async move {
+            let (name, result) = dispatch(&mut call).await;
+            let response = result.unwrap_or_else(Problem::into_response);
+            let worker = Rc::clone(&call.worker);
+            worker
+                .counters
+                .count(&worker.service, name, response.status().as_u16());
+            Ok(ServiceResponse::new(call.request, response))
+        }
+    }
+}
+
+/// The counted name of the operation, and how it went.
+async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
+    let target = routes::target(call.method(), call.path());
+    let counted = match target {
+        Target::Operation(operation) => Some(operation),
+        Target::WrongMethod(_) | Target::Nothing => None,
+    };
+    let result = match admit(call, &target) {
+        Err(problem) => Err(problem),
+        Ok(()) => match target {
+            Target::Operation(operation) => perform(operation, call).await,
+            Target::WrongMethod(route) => Err(wrong_method(call, route.allow)),
+            Target::Nothing => Err(pages::nowhere(call)),
+        },
+    };
+    (counted, result)
+}
+
+/// What must hold before anything is done.
+#[inline]
+fn admit(call: &Call, target: &Target) -> Result<(), Problem> {
+    call.service().hosts.check(call.head())?;
+    guard::check_site(call.head())?;
+    match target {
+        Target::Operation(operation) if operation.admission() == Admission::Always => Ok(()),
+        Target::Operation(_) | Target::WrongMethod(_) | Target::Nothing => {
+            call.keyspaces().map(|_open| ())
+        }
+    }
+}
+
+async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, Problem> {
+    match operation {
+        Operation::GetValue => values::get(call).await,
+        Operation::HeadValue => values::head(call).await,
+        Operation::PutValue => values::put(call).await,
+        Operation::DeleteValue => values::delete(call).await,
+        Operation::FlushByDelete => operations::flush_by_delete(call).await,
+        Operation::FlushByPost => operations::flush_by_post(call).await,
+        Operation::Lookup => lookup::root(call).await,
+        Operation::HeadLookup => lookup::head_root(call).await,
+        Operation::Health => probes::health(call),
+        Operation::Livez => probes::livez(call),
+        Operation::Readyz => probes::readyz(call),
+        Operation::Metrics => operations::metrics(call),
+        Operation::Limits => operations::limits(call),
+        Operation::Snapshot => operations::snapshot(call).await,
+        Operation::DocsRedirect => pages::docs_redirect(call),
+        Operation::Docs => pages::docs(call),
+        Operation::ProblemPage => pages::problem(call),
+        Operation::OpenApiJson => pages::openapi_json(call),
+        Operation::OpenApiYaml => pages::openapi_yaml(call),
+    }
+}
+
+fn wrong_method(call: &Call, allow: &'static str) -> Problem {
+    let detail = format!("{} is not allowed here, these are: {allow}", call.method());
+    Problem::new(Code::MethodNotAllowed, detail)
+        .with_header(header::ALLOW, HeaderValue::from_static(allow))
+}
+
+/// What is counted; `None` is a request for nothing that we serve.
+type Counted = Option<Operation>;
+
+/// The statuses that are counted each for itself. Any other counts as 0, which no dashboard overlooks.
+const STATUSES: [u16; 21] = [
+    200, 201, 202, 204, 206, 302, 304, 400, 403, 404, 405, 408, 412, 413, 416, 421, 500, 503, 507,
+    101, 0,
+];
+
+/// Counters of one worker, each looked up once.
+#[derive(Default)]
+struct Counters {
+    handles: OnceCell<Vec<OnceCell<Counter>>>,
+}
+
+impl Counters {
+    fn count(&self, service: &Service, counted: Counted, status: u16) {
+        let rows = Operation::ALL.len() + 1;
+        let handles = self
+            .handles
+            .get_or_init(|| vec![OnceCell::new(); rows * STATUSES.len()]);
+        let row = counted.and_then(|counted| {
+            Operation::ALL
+                .iter()
+                .position(|operation| *operation == counted)
+        });
+        let column = STATUSES
+            .iter()
+            .position(|known| *known == status)
+            .unwrap_or(STATUSES.len() - 1);
+        let place = row.unwrap_or(rows - 1) * STATUSES.len() + column;
+        if let Some(handle) = handles.get(place) {
+            let name = counted.map_or("none", Operation::name);
+            let status = STATUSES.get(column).copied().unwrap_or_default();
+            handle
+                .get_or_init(|| service.metrics.requests(name, status))
+                .inc();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a keyspace does, in its own words: limits, the default ttl, what a condition means, how durable an answer is.
+//! It must not know HTTP: requests arrive here parsed and typed.
+
+mod condition;
+mod values;
+
+use crate::metrics::StoreMetrics;
+
+pub use crate::engine::{
+    CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Failure, Health,
+    MediaType, Opening, Progress, Version, Versions,
+};
+pub use condition::Verdict;
+pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
+
+/// Every keyspace of this service; today the one called `default`.
+#[derive(Clone, Debug)]
+pub struct Keyspaces {
+    engine: Engine,
+    default: Values,
+}
+
+impl Keyspaces {
+    /// Puts the rules of `options` over the data of `engine`.
+    pub fn new(engine: Engine, options: Options) -> Self {
+        let default = Values::new(engine.clone(), options);
+        Self { engine, default }
+    }
+
+    /// The values of the keyspace `default`, which always exists.
+    pub fn default_values(&self) -> &Values {
+        &self.default
+    }
+
+    /// How the data fares.
+    pub fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    /// Resolves with the reason when durability is lost.
+    pub async fn lost(&self) -> String {
+        self.engine.lost().await
+    }
+
+    /// Makes a snapshot of everything now and waits for it.
+    pub async fn compact(&self) -> Result<Compacted, Refusal> {
+        self.engine.compact().await.map_err(Refusal::from)
+    }
+
+    /// Writes the current figures into `metrics`.
+    pub fn observe(&self, metrics: &StoreMetrics) {
+        self.engine.observe(metrics);
+    }
+
+    /// Makes everything durable and ends. Blocks.
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.engine.close()
+    }
+}

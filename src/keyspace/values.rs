@@ -1,0 +1,235 @@
+//! The values of one keyspace: limits, expiry and durability decided, then handed to the engine.
+
+use std::time::Duration;
+
+use crate::engine::{
+    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Put, Version,
+};
+
+/// The rules of a keyspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The longest key, in bytes.
+    pub key_bytes: usize,
+    /// The largest value, in bytes.
+    pub value_bytes: usize,
+}
+
+/// How long a value is to be kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Ttl {
+    /// As the keyspace does by default. Never what an earlier value of the key had.
+    #[default]
+    Unspecified,
+    /// For ever, in spite of a default.
+    Forever,
+    /// That long from now.
+    After(Duration),
+}
+
+/// A value that is about to be written, without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// Its key.
+    pub key: &'a [u8],
+    /// The media type.
+    pub media_type: &'a str,
+    /// The content encoding, where one was given.
+    pub content_encoding: Option<&'a str>,
+    /// How long to keep it.
+    pub ttl: Ttl,
+}
+
+/// What a change asks for beside the change itself.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// What must hold.
+    pub when: Conditions,
+    /// How durable the answer should be, where that differs from the keyspace's promise.
+    pub durability: Option<Durability>,
+}
+
+/// Whether an answer keeps the keyspace's promise.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Acknowledged {
+    /// It does, or does more.
+    AsPromised,
+    /// The request asked for less than the keyspace promises.
+    Below,
+}
+
+/// A value that was stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// Its new version.
+    pub version: Version,
+    /// Whether there was no value before.
+    pub outcome: Outcome,
+    /// How durable it is.
+    pub acknowledged: Acknowledged,
+}
+
+/// What a put did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// There was no value before.
+    Created,
+    /// There was one.
+    Replaced,
+}
+
+/// Why an operation was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The key is longer than it may be.
+    #[error("the key has {actual} bytes, the limit is {limit}")]
+    KeyTooLong {
+        /// Bytes that it may have.
+        limit: usize,
+        /// Bytes that it has.
+        actual: usize,
+    },
+    /// The value is larger than it may be.
+    #[error("the value has {actual} bytes or more, the limit is {limit}")]
+    ValueTooLarge {
+        /// Bytes that it may have.
+        limit: usize,
+        /// Bytes that it has at least.
+        actual: u64,
+    },
+    /// A condition did not hold; nothing was changed.
+    #[error("the condition does not hold")]
+    ConditionFailed {
+        /// The version that is there instead.
+        current: Option<Version>,
+    },
+    /// The keyspace does not offer the durability that was asked for.
+    #[error("the keyspace is {promised:?} and does not offer {asked:?}")]
+    DurabilityUnavailable {
+        /// What it offers.
+        promised: Durability,
+        /// What was asked for.
+        asked: Durability,
+    },
+    /// The engine did not answer.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// The values of one keyspace.
+#[derive(Clone, Debug)]
+pub struct Values {
+    engine: Engine,
+    entries: Entries,
+    options: Options,
+}
+
+impl Values {
+    pub(super) fn new(engine: Engine, options: Options) -> Self {
+        let entries = engine.default_entries();
+        Self {
+            engine,
+            entries,
+            options,
+        }
+    }
+
+    /// The entry of `key`, if there is one that has not expired.
+    #[inline]
+    pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Refusal> {
+        self.check_key(key)?;
+        Ok(self.entries.find(key).await?)
+    }
+
+    /// Room for the `len` bytes of `value`, to be filled and then given to [`Values::put`].
+    pub fn draft(&self, value: &Value<'_>, len: usize) -> Result<Draft, Refusal> {
+        self.check_key(value.key)?;
+        self.check_value_len(u64::try_from(len).unwrap_or(u64::MAX))?;
+        let expires_at_ms = match value.ttl {
+            Ttl::Unspecified | Ttl::Forever => None,
+            Ttl::After(ttl) => {
+                let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+                Some(self.engine.now_ms().saturating_add(ttl_ms))
+            }
+        };
+        let facts = Facts {
+            media_type: value.media_type,
+            content_encoding: value.content_encoding,
+            expires_at_ms,
+        };
+        Ok(self.entries.draft(value.key, len, &facts)?)
+    }
+
+    /// Sets the key of `draft`.
+    pub async fn put(&self, draft: Draft, change: &Change) -> Result<Stored, Refusal> {
+        let (until, acknowledged) = self.acknowledge(change.durability)?;
+        let (version, outcome) = match self.entries.put(draft, &change.when, until).await? {
+            Put::Created(version) => (version, Outcome::Created),
+            Put::Replaced(version) => (version, Outcome::Replaced),
+            Put::Refused(current) => return Err(Refusal::ConditionFailed { current }),
+        };
+        Ok(Stored {
+            version,
+            outcome,
+            acknowledged,
+        })
+    }
+
+    /// Removes `key`. That it was not there is no failure, unless a condition asked for it.
+    pub async fn delete(&self, key: &[u8], change: &Change) -> Result<Acknowledged, Refusal> {
+        self.check_key(key)?;
+        let (until, acknowledged) = self.acknowledge(change.durability)?;
+        match self.entries.delete(key, &change.when, until).await? {
+            Delete::Removed | Delete::Absent => Ok(acknowledged),
+            Delete::Refused(current) => Err(Refusal::ConditionFailed { current }),
+        }
+    }
+
+    /// Removes everything and says how many entries there were.
+    pub async fn flush(&self, durability: Option<Durability>) -> Result<u64, Refusal> {
+        let (until, _) = self.acknowledge(durability)?;
+        Ok(self.entries.flush(until).await?)
+    }
+
+    /// Refuses a key that is too long.
+    pub fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {
+        let (limit, actual) = (self.options.key_bytes, key.len());
+        if actual > limit {
+            Err(Refusal::KeyTooLong { limit, actual })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Refuses a value that has, or announces, too many bytes.
+    pub fn check_value_len(&self, actual: u64) -> Result<(), Refusal> {
+        let limit = self.options.value_bytes;
+        if usize::try_from(actual).is_ok_and(|len| len <= limit) {
+            Ok(())
+        } else {
+            Err(Refusal::ValueTooLarge { limit, actual })
+        }
+    }
+
+    /// How far a change has to come before it is answered, and whether that is less than was promised. A logged keyspace
+    /// offers both ways of being logged; one in memory offers nothing else.
+    fn acknowledge(
+        &self,
+        asked: Option<Durability>,
+    ) -> Result<(Durability, Acknowledged), Refusal> {
+        let promised = self.entries.durability();
+        let until = asked.unwrap_or(promised);
+        if (until == Durability::Memory) != (promised == Durability::Memory) {
+            return Err(Refusal::DurabilityUnavailable {
+                promised,
+                asked: until,
+            });
+        }
+        let acknowledged = if until < promised {
+            Acknowledged::Below
+        } else {
+            Acknowledged::AsPromised
+        };
+        Ok((until, acknowledged))
+    }
+}

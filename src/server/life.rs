@@ -1,0 +1,244 @@
+//! The life of a server, from bound sockets to the last byte on disk: open, serve, drain, close. It must not know what is
+//! answered or how data is kept.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot::{self, Receiver};
+use tokio::time::sleep;
+
+use super::stop::Stop;
+use super::{OnSyncError, Options, Server, ServerError};
+use crate::engine::{self, Engine, OpenError, Opening};
+use crate::http;
+use crate::http::{Limit, Listener, ListenerOptions, Service, Stopper};
+use crate::keyspace::{self, Keyspaces};
+
+/// How long answers may take to leave once the disk has failed: whoever waits should be told.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves until it is asked to stop, or cannot go on.
+pub(super) async fn live(server: Server, stop: Stop) -> Result<(), ServerError> {
+    let addresses = server.addresses();
+    let Server { options, listeners } = server;
+    let opening = Opening::default();
+    let service = Arc::new(Service::new(
+        http_options(&options, &addresses),
+        opening.clone(),
+    ));
+    let listener =
+        Listener::new(listeners, &service, listener_options(&options)).map_err(cannot_serve)?;
+    let life = Life {
+        stopper: listener.stopper(),
+        service,
+        options,
+        stop,
+    };
+    let serving = async {
+        match listener.run().await {
+            // It was stopped, by the other side of the select: that side has the last word.
+            Ok(()) => pending().await,
+            Err(error) => Err(cannot_serve(error)),
+        }
+    };
+    tokio::select! {
+        ended = serving => ended,
+        ended = life.run(opening) => ended,
+    }
+}
+
+fn cannot_serve(source: io::Error) -> ServerError {
+    ServerError::System {
+        what: "serve",
+        source,
+    }
+}
+
+struct Life {
+    service: Arc<Service>,
+    stopper: Stopper,
+    options: Options,
+    stop: Stop,
+}
+
+/// Why serving ended.
+enum End {
+    Asked,
+    Lost(String),
+}
+
+impl Life {
+    async fn run(mut self, opening: Opening) -> Result<(), ServerError> {
+        let opened = open(&self.options, opening)?;
+        let engine = tokio::select! {
+            engine = found(opened) => engine?,
+            () = self.stop.asked() => {
+                // Nothing was promised yet, and recovery may be broken off at any point.
+                self.stopper.stop().await;
+                return Ok(());
+            }
+        };
+        let keyspaces = Keyspaces::new(engine, keyspace_options(&self.options));
+        self.service.open(keyspaces.clone());
+        tracing::info!("ready");
+        match self.serve(&keyspaces).await {
+            End::Asked => self.drain(keyspaces).await,
+            End::Lost(reason) => {
+                self.service.fail();
+                tracing::error!(reason, "durability is lost: stopping");
+                tokio::select! {
+                    () = self.stopper.drain() => {}
+                    () = sleep(FAREWELL) => {}
+                    () = self.stop.asked_again() => {}
+                }
+                Err(ServerError::Lost { reason })
+            }
+        }
+    }
+
+    /// Resolves when serving has to end.
+    async fn serve(&mut self, keyspaces: &Keyspaces) -> End {
+        let reason = tokio::select! {
+            () = self.stop.asked() => return End::Asked,
+            reason = keyspaces.lost() => reason,
+        };
+        if self.options.on_sync_error == OnSyncError::Exit {
+            return End::Lost(reason);
+        }
+        tracing::error!(
+            reason,
+            "durability is lost: only reads are served from now on"
+        );
+        self.stop.asked().await;
+        End::Asked
+    }
+
+    /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
+    /// 2. The listener closes, and requests in flight are finished.
+    /// 3. The store makes everything durable and ends.
+    ///
+    /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
+    async fn drain(mut self, keyspaces: Keyspaces) -> Result<(), ServerError> {
+        tracing::info!("stopping");
+        self.service.drain();
+        tokio::select! {
+            () = sleep(self.options.shutdown_delay) => {}
+            () = self.stop.asked_again() => {}
+        }
+        // The listener gives up after `drain_timeout` by itself.
+        tokio::select! {
+            () = self.stopper.drain() => {}
+            () = self.stop.asked_again() => {}
+        }
+        let closed = on_a_thread("close", move || keyspaces.close())?;
+        tokio::select! {
+            closed = found(closed) => closed.map_err(|error| ServerError::Close { reason: error.reason })?,
+            () = self.stop.asked_again() => tracing::warn!("stopped at once: the store was not closed"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Opens the store on a thread of its own: probes answer meanwhile.
+fn open(options: &Options, opening: Opening) -> Result<Receiver<Opened>, ServerError> {
+    let options = engine::Options {
+        path: options.storage.path.clone(),
+        read_wait: options.read_wait,
+        store: options.storage.store.clone(),
+    };
+    on_a_thread("open", move || engine::open(options, &opening))
+}
+
+type Opened = Result<Engine, OpenError>;
+
+/// Runs what blocks on a thread of its own.
+fn on_a_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Receiver<T>, ServerError> {
+    let (sender, receiver) = oneshot::channel();
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if sender.send(work()).is_err() {
+            tracing::debug!("nobody waits for this thread any more");
+        }
+    });
+    match thread {
+        // Nobody joins it: what it found comes through the channel.
+        Ok(_detached) => Ok(receiver),
+        Err(source) => Err(ServerError::System {
+            what: "start a thread",
+            source,
+        }),
+    }
+}
+
+/// What the thread found. A panic there is a panic here.
+async fn found<T>(receiver: Receiver<T>) -> T {
+    receiver
+        .await
+        .expect("the thread sends before it ends, unless it panicked")
+}
+
+fn http_options(options: &Options, addresses: &[SocketAddr]) -> http::Options {
+    let loopback = addresses.iter().all(|address| address.ip().is_loopback());
+    http::Options {
+        hosts: loopback.then(|| options.allowed_hosts.clone()),
+        inflight_bytes: options.limits.inflight_bytes,
+        body_stall: options.limits.body_stall,
+        limits: limits(options),
+    }
+}
+
+fn listener_options(options: &Options) -> ListenerOptions {
+    ListenerOptions {
+        workers: options.workers.get(),
+        connections: options.limits.connections,
+        keep_alive: options.keep_alive,
+        head_timeout: options.limits.head_timeout,
+        read_stall: options.limits.read_stall,
+        drain_timeout: options.drain_timeout,
+    }
+}
+
+fn keyspace_options(options: &Options) -> keyspace::Options {
+    keyspace::Options {
+        key_bytes: options.limits.key_bytes,
+        value_bytes: options.limits.value_bytes,
+    }
+}
+
+/// Every limit, as `/limits` shows it.
+fn limits(options: &Options) -> Vec<Limit> {
+    let limits = &options.limits;
+    let count = |setting, value: usize, unit| Limit {
+        setting,
+        value: value.try_into().unwrap_or(u64::MAX),
+        unit,
+    };
+    let time = |setting, value: Duration| {
+        let value = value.as_millis().try_into().unwrap_or(u64::MAX);
+        Limit {
+            setting,
+            value,
+            unit: "milliseconds",
+        }
+    };
+    vec![
+        count("limits.key_bytes", limits.key_bytes, "bytes"),
+        count("limits.value_bytes", limits.value_bytes, "bytes"),
+        count("limits.inflight_bytes", limits.inflight_bytes, "bytes"),
+        count("limits.connections", limits.connections, "connections"),
+        time("limits.head_timeout", limits.head_timeout),
+        time("limits.body_stall", limits.body_stall),
+        time("limits.read_stall", limits.read_stall),
+        time("server.keep_alive", options.keep_alive),
+        time("server.read_wait", options.read_wait),
+        time("server.shutdown_delay", options.shutdown_delay),
+        time("server.drain_timeout", options.drain_timeout),
+    ]
+}

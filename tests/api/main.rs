@@ -1,0 +1,21 @@
+//! The interface from outside, in process: a real server on a free port over a fresh directory, spoken to byte by byte.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod conditions;
+mod durability;
+mod errors;
+mod guards;
+mod harness;
+mod keys;
+mod limits;
+mod media;
+mod operations;
+mod pages;
+mod ranges;
+mod stopping;
+mod values;
