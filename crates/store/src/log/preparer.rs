@@ -81,7 +81,11 @@ impl Preparer {
                 .into_iter()
                 .try_for_each(|job| self.seal(job))
                 .is_err();
-            if ended || stop || self.shared.acks.lost().is_some() {
+            if ended || self.shared.acks.lost().is_some() {
+                return;
+            }
+            if stop {
+                self.give_back();
                 return;
             }
             self.shared.room.tick();
@@ -297,6 +301,21 @@ impl Preparer {
             return false;
         }
         now >= *self.space_since.get_or_insert(now) + STEADY
+    }
+
+    /// Removes the segments that were prepared and not used, so that the next start does not read their zeros. Nothing is
+    /// lost where that fails: the next start finds them empty.
+    fn give_back(&self) {
+        let unused = std::mem::take(&mut *self.shared.prepared.lock());
+        let numbers: Vec<u64> = unused.iter().map(|prepared| prepared.number).collect();
+        let forgotten = self.shared.manifest.update(|manifest| {
+            manifest.segments.retain(|segment| !numbers.contains(&segment.number));
+        });
+        if forgotten.is_ok() {
+            for number in numbers {
+                drop(self.shared.dir.remove(&segment::name(number)));
+            }
+        }
     }
 
     /// Makes the reserve where it is not there.
