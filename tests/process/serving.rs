@@ -6,7 +6,8 @@ use crate::harness::Place;
 
 #[test]
 fn a_start_names_version_address_and_directory() {
-    let mut server = Place::new().serve(&["--data", "some-data"]);
+    let place = Place::new();
+    let mut server = place.serve(&["--data", "some-data"]);
     assert_eq!(server.ask("GET", "/livez").status, 200);
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
@@ -31,7 +32,8 @@ fn an_address_beyond_loopback_is_warned_about_once() {
 
 #[test]
 fn an_unknown_level_is_info_and_a_warning() {
-    let mut server = Place::new().serve(&["-l", "loud"]);
+    let place = Place::new();
+    let mut server = place.serve(&["-l", "loud"]);
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     let log = server.log();
