@@ -41,6 +41,14 @@ fn a_second_process_on_one_directory_is_69() {
         );
         assert_eq!(second.stdout, "", "{arguments:?}");
     }
+    let checked = place.run(&["check"]);
+    assert_eq!(checked.code, Some(69), "{checked:?}");
+    let configuration = place.run(&["check", "--config-only"]);
+    assert_eq!(
+        (configuration.code, configuration.stderr.as_str()),
+        (Some(0), ""),
+        "{configuration:?}"
+    );
     assert_eq!(first.ask("GET", "/v1/a").body, b"1");
     assert_eq!(first.put("b", "text/plain", b"2"), 201);
 }
