@@ -4,17 +4,29 @@
 use std::fmt::{self, Write as _};
 use std::io;
 
+use clap::Args;
 use standpipe_store::Progress;
 
 use super::{Failure, directory, print, progress, tell};
 use crate::config::Config;
 
+/// What `check` is told.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Leave the data alone: for the configuration of a server that is running
+    #[arg(long)]
+    config_only: bool,
+}
+
 /// Prints the effective configuration, then reads every byte of the data.
-pub(super) fn run(config: &Config) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     for warning in &config.warnings {
         tell(format_args!("{warning}"));
     }
     print(format_args!("{}", effective(config)))?;
+    if arguments.config_only {
+        return Ok(());
+    }
     let path = &config.server.storage.path;
     if path
         .symlink_metadata()

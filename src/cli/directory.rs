@@ -41,7 +41,7 @@ pub(super) fn open(
     clock: &Arc<Clock>,
 ) -> Result<Store, Failure> {
     let replay = Progress::new();
-    let options = config.store.clone();
+    let options = config.server.storage.store.clone();
     let opened = progress::of_store("reading the data", &replay, || {
         Store::open(dir, Arc::clone(clock), options, &replay)
     });

@@ -16,6 +16,7 @@ use super::incoming::{Format, Incoming, Position};
 use super::line::Item;
 use super::{Exit, Failure, directory, progress, tell};
 use crate::config::Config;
+use crate::engine;
 use crate::server::Limits;
 
 /// Bytes of values between two waits for the disk: enough that the wait is not felt, little enough to hold in flight.
@@ -55,14 +56,12 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
         input.check(limits)?;
     }
     let path = &config.server.storage.path;
-    fs::create_dir_all(path).map_err(|error| {
-        Failure::io(
-            format_args!("make {} (storage.path, --data)", path.display()),
-            &error,
-        )
+    let dir = engine::directory(path).map_err(|error| {
+        let what = format_args!("make or open {} (storage.path, --data)", path.display());
+        Failure::io(what, &error)
     })?;
     let clock = Arc::new(Clock::system());
-    let store = directory::open(config, directory::existing(path)?, &clock)?;
+    let store = directory::open(config, Arc::new(dir), &clock)?;
     let imported =
         Importer::new(&store, &clock, limits).and_then(|importer| importer.import(&input));
     directory::close(&store)?;

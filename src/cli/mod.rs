@@ -66,7 +66,7 @@ enum Command {
     /// Serve until SIGTERM or SIGINT (the default)
     Serve,
     /// Print the configuration that holds and where each value came from, then check every byte of the data
-    Check,
+    Check(check::Arguments),
     /// Go on where a start was refused, as the refusal said
     Repair(repair::Arguments),
     /// Write every entry as a line of JSON; no server may be running on the data
@@ -110,7 +110,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
     let config = Config::load(&flags, &Surroundings::of_process());
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config?),
-        Command::Check => check::run(&config?),
+        Command::Check(arguments) => check::run(&config?, &arguments),
         Command::Repair(arguments) => repair::run(&config?, &arguments),
         Command::Export(arguments) => export::run(&config?, &arguments),
         Command::Import(arguments) => import::run(&config?, &arguments),

@@ -28,8 +28,6 @@ use options::Checked;
 pub struct Config {
     /// For the server, its storage and its limits.
     pub server: server::Options,
-    /// For the store, where it is opened without a server.
-    pub store: standpipe_store::Options,
     /// For the log of messages.
     pub logging: logging::Options,
     /// What was said in a way that we understand but advise against: one sentence each.
@@ -46,7 +44,6 @@ impl Config {
         let layers = Layers::read(flags, around)?;
         let Checked {
             server,
-            store,
             logging,
             warnings,
         } = options::check(&layers.given)?;
@@ -54,7 +51,6 @@ impl Config {
         effective.sort_by_key(|(path, _)| said::rank(path));
         Ok(Self {
             server,
-            store,
             logging,
             warnings,
             file: layers.file,

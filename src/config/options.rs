@@ -27,7 +27,6 @@ const DAY: Duration = Duration::from_hours(24);
 /// What the settings mean, component by component.
 pub(super) struct Checked {
     pub(super) server: server::Options,
-    pub(super) store: standpipe_store::Options,
     pub(super) logging: logging::Options,
     /// What deserves a warning: one sentence each.
     pub(super) warnings: Vec<String>,
@@ -39,11 +38,8 @@ pub(super) fn check(settings: &Settings) -> Result<Checked, ConfigError> {
     words.read("version", version)?;
     let (logging, warnings) = logging(&words)?;
     let server = server(&words)?;
-    fits_in_flight(&words, &server.limits)?;
-    let store = store(&words, &server.limits)?;
     Ok(Checked {
         server,
-        store,
         logging,
         warnings,
     })
@@ -138,6 +134,8 @@ fn version(text: &str) -> Result<(), String> {
 
 fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
     let ms = Duration::from_millis(1);
+    let limits = limits(words)?;
+    fits_in_flight(words, &limits)?;
     Ok(server::Options {
         endpoint: words.read("server.endpoint", value::endpoint)?,
         workers: words.read("server.workers", workers)?,
@@ -146,11 +144,11 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
         drain_timeout: words.span("server.drain_timeout", Duration::ZERO, DAY)?,
         read_wait: words.span("server.read_wait", ms, DAY)?,
         allowed_hosts: words.read("server.allowed_hosts", |text| Ok(value::list(text)))?,
-        limits: limits(words)?,
         storage: server::Storage {
             path: words.read("storage.path", path)?,
-            ..server::Storage::default()
+            store: store(words, &limits)?,
         },
+        limits,
         on_sync_error: words.read("log.on_sync_error", |text| {
             value::word(
                 text,

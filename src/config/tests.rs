@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,8 +89,6 @@ fn nothing_said_is_the_documented_defaults() {
             format: Format::Text
         }
     );
-    let store = standpipe_store::Options::default();
-    assert_eq!(format!("{:#?}", config.store), format!("{store:#?}"));
     assert_eq!(config.warnings, Vec::<String>::new());
     assert_eq!(config.file, None);
 }
@@ -178,6 +177,8 @@ keyspaces: { default: { durability: written } }
         .with_file("file.yml", text)
         .load()
         .unwrap()
+        .server
+        .storage
         .store;
     assert_eq!((store.reserve_bytes, store.shards), (Some(3 << 20), 8));
     assert_eq!(store.sync_interval, Duration::from_millis(20));
@@ -469,6 +470,20 @@ fn a_wrong_variable_is_refused_by_its_own_name() {
         let refusal = Place::new().with_variable(name, value).load().unwrap_err();
         assert_eq!(refusal, expected, "{name}");
     }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused() {
+    let mut place = Place::new();
+    let value = OsString::from_vec(b"\xff:80".to_vec());
+    place
+        .variables
+        .push(("STANDPIPE_SERVER__ENDPOINT".into(), value));
+    let refusal = place.load().unwrap_err();
+    assert_eq!(
+        refusal,
+        "STANDPIPE_SERVER__ENDPOINT: its value is not UTF-8 text"
+    );
 }
 
 #[test]

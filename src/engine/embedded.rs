@@ -113,7 +113,7 @@ pub fn open(options: Options, opening: &Opening) -> Result<Engine, OpenError> {
 }
 
 /// Opens the directory, and makes it where it is absent, for good: a power cut must not take it from under the data.
-fn directory(path: &Path) -> io::Result<RealDir> {
+pub fn directory(path: &Path) -> io::Result<RealDir> {
     let absent: Vec<_> = path
         .ancestors()
         .take_while(|path| !path.as_os_str().is_empty() && !path.exists())

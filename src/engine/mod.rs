@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, open};
+pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 
 use crate::metrics::StoreMetrics;
 

@@ -1,10 +1,11 @@
 //! One place to run the binary in: a directory of its own, no variables but those of the test, and deadlines on
 //! everything that is waited for. It must not know what a test is about.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -67,6 +68,25 @@ impl Place {
         self.run_with_input(arguments, b"")
     }
 
+    /// Runs a command that may not write files of more than this many KiB.
+    pub(crate) fn run_with_small_files(&self, kib: u32, arguments: &[&str]) -> Ended {
+        let binary = env!("CARGO_BIN_EXE_standpipe");
+        let script = format!("ulimit -f {kib} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &script, binary])
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear();
+        let output = shell.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
     /// Runs a command to its end with this on its standard input.
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Ended {
         let mut child = self
@@ -114,7 +134,7 @@ impl Place {
         });
         Server {
             child,
-            lines,
+            lines: Mutex::new(lines),
             seen: Vec::new(),
             address: String::new(),
         }
@@ -124,7 +144,8 @@ impl Place {
 /// A server that runs; killed when the test is done with it.
 pub(crate) struct Server {
     child: Child,
-    lines: Receiver<String>,
+    /// Behind a lock only so that threads may share a server.
+    lines: Mutex<Receiver<String>>,
     seen: Vec<String>,
     /// `127.0.0.1:port`
     pub(crate) address: String,
@@ -136,7 +157,7 @@ impl Server {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
+            match self.lines.get_mut().unwrap().recv_timeout(left) {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if line.contains(words) {
@@ -155,23 +176,69 @@ impl Server {
 
     /// Everything that was logged, once the process has closed its standard error.
     pub(crate) fn log(&mut self) -> String {
-        self.seen.extend(self.lines.iter());
+        self.seen.extend(self.lines.get_mut().unwrap().iter());
         self.seen.join("\n")
     }
 
-    /// One request without a body, on a connection of its own; the whole answer as text.
-    pub(crate) fn ask(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(
-            stream,
-            "{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
+    /// One request without a body; the whole answer.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Answer {
+        self.try_request(method, path, "", b"").unwrap()
+    }
+
+    /// A PUT; the status.
+    pub(crate) fn put(&self, key: &str, media_type: &str, value: &[u8]) -> u16 {
+        self.try_put(key, media_type, value).unwrap()
+    }
+
+    /// A PUT to a server that may be gone by now; the status.
+    pub(crate) fn try_put(&self, key: &str, media_type: &str, value: &[u8]) -> io::Result<u16> {
+        let media_type = format!("Content-Type: {media_type}\r\n");
+        Ok(self
+            .try_request("PUT", &format!("/v1/{key}"), &media_type, value)?
+            .status)
+    }
+
+    /// A request on a connection of its own.
+    fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        let (address, length) = (&self.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat())?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        stream.read_to_end(&mut answer)?;
+        Answer::of(&answer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Waits until `/readyz` says yes.
+    pub(crate) fn ready(self) -> Self {
+        let deadline = Instant::now() + DEADLINE;
+        while !self
+            .try_request("GET", "/readyz", "", b"")
+            .is_ok_and(|answer| answer.status == 200)
+        {
+            assert!(
+                Instant::now() < deadline,
+                "{} was not ready in time",
+                self.address
+            );
+            thread::park_timeout(Duration::from_millis(2));
+        }
+        self
+    }
+
+    /// Ends the process as a power cut of the process would: no code of its own runs.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal by its name, such as `TERM`.
@@ -194,6 +261,37 @@ impl Drop for Server {
         // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let (head, body) = bytes.split_at(end);
+        let head = String::from_utf8_lossy(head).into_owned();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Self {
+            status,
+            head,
+            body: body.get(4..)?.to_vec(),
+        })
+    }
+
+    /// The value of a header, by its name in any case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        fields
+            .into_iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 }
 

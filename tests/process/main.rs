@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod arguments;
+mod crashes;
+mod directories;
 mod harness;
 mod serving;
 mod transfer;

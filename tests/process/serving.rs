@@ -6,8 +6,9 @@ use crate::harness::Place;
 
 #[test]
 fn a_start_names_version_address_and_directory() {
-    let mut server = Place::new().serve(&["--data", "some-data"]);
-    assert!(server.ask("GET /livez").starts_with("HTTP/1.1 200 "));
+    let place = Place::new();
+    let mut server = place.serve(&["--data", "some-data"]);
+    assert_eq!(server.ask("GET", "/livez").status, 200);
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     let address = server.address.clone();
@@ -31,7 +32,8 @@ fn an_address_beyond_loopback_is_warned_about_once() {
 
 #[test]
 fn an_unknown_level_is_info_and_a_warning() {
-    let mut server = Place::new().serve(&["-l", "loud"]);
+    let place = Place::new();
+    let mut server = place.serve(&["-l", "loud"]);
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     let log = server.log();

@@ -202,3 +202,37 @@ fn an_import_into_memory_is_refused() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn a_file_size_limit_is_a_full_disk_and_no_death() {
+    let mut text = String::new();
+    for n in 0..200 {
+        writeln!(
+            text,
+            "{{\"key\":\"k{n:03}\",\"value\":\"{}\"}}",
+            "x".repeat(50_000)
+        )
+        .unwrap();
+    }
+    let place = Place::new().with_file("many.ndjson", &text);
+    let full = place.run_with_small_files(4096, &["import", "many.ndjson"]);
+    assert_ended(&full, 74);
+    let line = full.stderr.lines().last().unwrap_or_default();
+    assert!(
+        line.contains("the disk is full") && line.contains("before that are imported"),
+        "{full:?}"
+    );
+    // What it said is imported is there.
+    let count: usize = line
+        .split("; ")
+        .last()
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let found = lines(&place.run(&["export"]).stdout);
+    assert_eq!(found.len(), count, "{full:?}");
+    assert!(count > 0, "{full:?}");
+}
