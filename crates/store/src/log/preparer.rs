@@ -25,6 +25,8 @@ const STEADY: Duration = Duration::from_secs(5);
 pub(crate) const RESERVE: &str = "reserve.bin";
 /// The reserve is a segment and this much, so that what a directory and a manifest need is there too.
 const RESERVE_EXTRA: u64 = 1 << 20;
+/// Less room than this is not worth a segment.
+const LEAST_ASIDE: u64 = 128 << 10;
 const ZEROS: usize = 1 << 20;
 
 /// A segment that the writer has sealed and synced.
@@ -268,29 +270,35 @@ impl Preparer {
             "the disk is full: writes are refused, deletes go on while the reserve lasts"
         );
         self.space_since = None;
-        let reserve = self
-            .shared
-            .dir
+        if let Err(Failed::Ended) = self.set_aside() {
+            return Err(Failed::Ended);
+        }
+        self.shared.room.set_full(true);
+        Ok(())
+    }
+
+    /// Makes a segment that only deletions may use: out of the reserve, or where that is gone, out of what is left.
+    fn set_aside(&mut self) -> Result<(), Failed> {
+        let dir = Arc::clone(&self.shared.dir);
+        let reserve = dir
             .open_read(RESERVE)
             .and_then(|file| file.len())
             .unwrap_or(0);
         if reserve > 0 {
-            let name = self.shared.dir.display(RESERVE);
-            let removed = self
-                .shared
-                .dir
-                .remove(RESERVE)
-                .and_then(|()| self.shared.dir.sync());
-            removed.map_err(|error| self.failed("removal", &name, &error))?;
-            let capacity = reserve
-                .saturating_sub(RESERVE_EXTRA)
-                .max(segment::capacity_for(64 << 10));
-            if let Err(Failed::Ended) = self.prepare(capacity, true) {
-                return Err(Failed::Ended);
-            }
+            let removed = dir.remove(RESERVE).and_then(|()| dir.sync());
+            removed.map_err(|error| self.failed("removal", RESERVE, &error))?;
         }
-        self.shared.room.set_full(true);
-        Ok(())
+        let free = dir
+            .space()
+            .map_or(0, |space| space.free)
+            .saturating_sub(RESERVE_EXTRA);
+        let capacity = free
+            .max(reserve.saturating_sub(RESERVE_EXTRA))
+            .min(self.shared.options.segment_bytes);
+        if capacity < segment::capacity_for(LEAST_ASIDE) {
+            return Err(Failed::Full);
+        }
+        self.prepare(capacity, true)
     }
 
     fn has_space_again(&mut self, now: Duration) -> bool {
@@ -309,7 +317,9 @@ impl Preparer {
         let unused = std::mem::take(&mut *self.shared.prepared.lock());
         let numbers: Vec<u64> = unused.iter().map(|prepared| prepared.number).collect();
         let forgotten = self.shared.manifest.update(|manifest| {
-            manifest.segments.retain(|segment| !numbers.contains(&segment.number));
+            manifest
+                .segments
+                .retain(|segment| !numbers.contains(&segment.number));
         });
         if forgotten.is_ok() {
             for number in numbers {

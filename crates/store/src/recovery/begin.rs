@@ -60,9 +60,15 @@ impl Begun {
             log_bytes,
         } = replayed;
         let dir = Arc::clone(&found.locked.dir);
+        let empty = ended
+            .iter()
+            .filter(|end| !end.holds_records && !tail.cuts(end.number))
+            .map(|end| segment::name(end.number))
+            .collect();
+        let spare = Spare { dir: &*dir, empty };
         let mut manifest = found.manifest;
         let clock_reset = std::mem::take(&mut manifest.clock_reset);
-        manifest.quarantined |= cut_tail(&*dir, &manifest, tail)?;
+        manifest.quarantined |= cut_tail(&spare, &manifest, tail)?;
         settle_segments(&mut manifest, ended);
         let number = next_number(&*dir, &manifest)?;
         let header = SegmentHeader {
@@ -73,7 +79,7 @@ impl Begun {
             max_record: options.max_record_bytes,
             created_ms: clock.now_ms().max(newest_time_ms),
         };
-        let active = match with_reserve(&*dir, || Prepared::create(&*dir, &header, || {}))? {
+        let active = match spare.retrying(|| Prepared::create(&*dir, &header, || {}))? {
             Ok(active) => Some(active),
             Err(error) if is_full(&error) => None,
             Err(source) => {
@@ -90,14 +96,7 @@ impl Begun {
                 sealed: None,
             });
         }
-        manifest.prune_incarnations();
-        let mark = u64::from_le_bytes(crate::random());
-        manifest.incarnations.push(Incarnation {
-            first: last_revision + 1,
-            mark,
-        });
-        manifest.durable = manifest.durable.max(last_revision);
-        manifest.newest_time_ms = newest_time_ms;
+        tell_start(&mut manifest, last_revision, newest_time_ms);
         write_manifest(&*dir, &manifest, active.is_some())?;
         if active.is_some() {
             clean(&*dir, &manifest)?;
@@ -123,7 +122,8 @@ impl Begun {
 }
 
 /// Cuts what is to be cut. Returns whether it was more than a torn tail.
-fn cut_tail(dir: &dyn Dir, manifest: &Manifest, tail: Tail) -> Result<bool, OpenError> {
+fn cut_tail(spare: &Spare<'_>, manifest: &Manifest, tail: Tail) -> Result<bool, OpenError> {
+    let dir = spare.dir;
     let Tail::Cut {
         number,
         offset,
@@ -139,14 +139,28 @@ fn cut_tail(dir: &dyn Dir, manifest: &Manifest, tail: Tail) -> Result<bool, Open
             quarantined: true,
             ..manifest.clone()
         };
-        let written = with_reserve(dir, || {
+        let written = spare.retrying(|| {
             fs::replace(dir, manifest::FILE, &noted.encode()).map_err(|error| error.source)
         })?;
         written.map_err(OpenError::io(dir.display(manifest::FILE)))?;
     }
-    with_reserve(dir, || cut(dir, number, offset))?.map_err(OpenError::io(file.clone()))?;
+    spare
+        .retrying(|| cut(dir, number, offset))?
+        .map_err(OpenError::io(file.clone()))?;
     tracing::warn!(%file, offset, doubtful, "the tail was cut; a copy is in quarantine");
     Ok(doubtful)
+}
+
+/// The facts of this start: its incarnation, and what is durable because it was read from the disk.
+fn tell_start(manifest: &mut Manifest, last_revision: u64, newest_time_ms: u64) {
+    manifest.prune_incarnations();
+    let mark = u64::from_le_bytes(crate::random());
+    manifest.incarnations.push(Incarnation {
+        first: last_revision + 1,
+        mark,
+    });
+    manifest.durable = manifest.durable.max(last_revision);
+    manifest.newest_time_ms = newest_time_ms;
 }
 
 /// Seals every segment that holds records where they end, and forgets the others.
@@ -196,21 +210,49 @@ fn write_manifest(dir: &dyn Dir, manifest: &Manifest, required: bool) -> Result<
     }
 }
 
-/// Does something, and once more without the reserve where the disk is full.
-fn with_reserve<T>(
-    dir: &dyn Dir,
-    act: impl Fn() -> io::Result<T>,
-) -> Result<io::Result<T>, OpenError> {
-    match act() {
-        Err(error) if is_full(&error) => match dir.remove(RESERVE) {
-            Ok(()) => {
-                dir.sync().map_err(OpenError::sync(dir.display(RESERVE)))?;
-                tracing::warn!("the disk is full: the reserve is used to start");
-                Ok(act())
+/// What a start on a full disk can give up: the reserve first, then the zeros of segments that hold no record. A segment
+/// that is cut to its header is as empty as before, so a start that dies on the way has changed nothing.
+struct Spare<'a> {
+    dir: &'a dyn Dir,
+    empty: Vec<String>,
+}
+
+impl Spare<'_> {
+    /// Does something, and again after each thing that can be given up while the disk is full.
+    fn retrying<T>(&self, act: impl Fn() -> io::Result<T>) -> Result<io::Result<T>, OpenError> {
+        let mut outcome = act();
+        for free in [Self::reserve, Self::zeros] {
+            match &outcome {
+                Err(error) if is_full(error) => {}
+                Ok(_) | Err(_) => break,
             }
-            Err(_) => Ok(Err(error)),
-        },
-        other => Ok(other),
+            if free(self)? {
+                outcome = act();
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn reserve(&self) -> Result<bool, OpenError> {
+        if self.dir.remove(RESERVE).is_err() {
+            return Ok(false);
+        }
+        self.dir
+            .sync()
+            .map_err(OpenError::sync(self.dir.display(RESERVE)))?;
+        tracing::warn!("the disk is full: the reserve is used to start");
+        Ok(true)
+    }
+
+    fn zeros(&self) -> Result<bool, OpenError> {
+        for name in &self.empty {
+            let cut = self.dir.open(name).and_then(|file| {
+                file.set_len(SEGMENT_HEADER)?;
+                file.sync_all()
+            });
+            cut.map_err(OpenError::sync(self.dir.display(name)))?;
+        }
+        Ok(!self.empty.is_empty())
     }
 }
 

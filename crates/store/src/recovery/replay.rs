@@ -38,6 +38,13 @@ pub(crate) enum Tail {
     },
 }
 
+impl Tail {
+    /// Whether segment `segment` is cut.
+    pub(crate) fn cuts(self, segment: u64) -> bool {
+        matches!(self, Self::Cut { number, .. } if number == segment)
+    }
+}
+
 impl fmt::Display for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
