@@ -28,10 +28,10 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
         return Ok(());
     }
     let path = &config.server.storage.path;
-    if path
+    let absent = path
         .symlink_metadata()
-        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    {
+        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if absent || (directory::existing(path).is_ok() && !directory::holds_store(path)) {
         return print(format_args!(
             "\n# {}: no data yet; the first start makes it\n",
             path.display()

@@ -34,6 +34,24 @@ pub(super) fn existing(path: &Path) -> Result<Arc<RealDir>, Failure> {
     Ok(Arc::new(dir))
 }
 
+/// Whether there is a store in the directory: a mount point may hold other things, and an empty one nothing.
+pub(super) fn holds_store(path: &Path) -> bool {
+    path.join("store").symlink_metadata().is_ok()
+}
+
+/// The existing directory of the data, with a store in it. Whoever only reads or repairs must not make one.
+pub(super) fn with_store(path: &Path) -> Result<Arc<RealDir>, Failure> {
+    let dir = existing(path)?;
+    if holds_store(path) {
+        return Ok(dir);
+    }
+    let message = format_args!(
+        "there is no store in {} (storage.path, --data)",
+        path.display()
+    );
+    Err(Failure::new(Exit::IO, message))
+}
+
 /// Opens the store in a directory, which locks it until the store is closed.
 pub(super) fn open(
     config: &Config,

@@ -39,6 +39,8 @@ impl From<Exit> for ExitCode {
 pub struct Failure {
     exit: Exit,
     message: String,
+    /// Whether somebody has said it already, in the log.
+    told: bool,
 }
 
 impl Failure {
@@ -47,6 +49,7 @@ impl Failure {
         Self {
             exit,
             message: message.to_string(),
+            told: false,
         }
     }
 
@@ -60,9 +63,16 @@ impl Failure {
         self.exit
     }
 
-    /// Says it, and gives the code to end with.
+    /// The same, said already.
+    pub(super) fn told(self) -> Self {
+        Self { told: true, ..self }
+    }
+
+    /// Says it where that is still to be done, and gives the code to end with.
     pub(super) fn report(&self) -> ExitCode {
-        super::tell(format_args!("{self}"));
+        if !self.told {
+            super::tell(format_args!("{self}"));
+        }
         self.exit.into()
     }
 }

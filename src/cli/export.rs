@@ -28,14 +28,7 @@ pub(super) struct Arguments {
 /// Writes every entry of the directory, which no server may hold.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let path = &config.server.storage.path;
-    let dir = directory::existing(path)?;
-    if !path.join("store").is_dir() {
-        let message = format!(
-            "there is no store in {} (storage.path, --data): nothing to export",
-            path.display()
-        );
-        return Err(Failure::new(Exit::IO, message));
-    }
+    let dir = directory::with_store(path)?;
     let clock = Arc::new(Clock::system());
     let store = directory::open(config, dir, &clock)?;
     let target = arguments

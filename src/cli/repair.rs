@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 
 /// Repairs the directory, which no server may hold.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
-    let dir = directory::existing(&config.server.storage.path)?;
+    let dir = directory::with_store(&config.server.storage.path)?;
     let order = Repair {
         acknowledge: arguments.acknowledge,
         reset_clock: arguments.reset_clock,

@@ -4,7 +4,7 @@ use std::net::ToSocketAddrs as _;
 
 use super::Failure;
 use crate::config::Config;
-use crate::logging::{self, Format};
+use crate::logging::{self, Format, Level};
 use crate::server;
 
 /// Serves until it is told to stop.
@@ -27,12 +27,13 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
             config.server.endpoint
         );
     }
-    let format = config.logging.format;
+    let logging = config.logging;
     server::run(config.server).map_err(|error| {
         let failure = Failure::from(error);
-        // Who collects JSON lines finds it there too; people read the plain line that every failure ends with.
-        if format == Format::Json {
+        // Who collects JSON lines gets it as one; everybody else the plain line that every failure ends with.
+        if logging.format == Format::Json && logging.level != Level::Off {
             tracing::error!("{failure}");
+            return failure.told();
         }
         failure
     })

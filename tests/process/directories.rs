@@ -138,6 +138,32 @@ fn a_repair_has_to_be_told_what_to_do() {
 }
 
 #[test]
+fn only_a_start_and_an_import_make_a_store() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("data/lost+found")).unwrap();
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["repair", "--acknowledge"], 74),
+        (&["export"], 74),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+        assert_eq!(
+            fs::read_dir(place.path("data")).unwrap().count(),
+            1,
+            "{arguments:?} made something"
+        );
+    }
+    assert_eq!(
+        place
+            .run_with_input(&["import"], b"{\"key\":\"a\",\"value\":\"1\"}")
+            .code,
+        Some(0)
+    );
+    assert!(place.path("data/store").is_dir() && place.path("data/lost+found").is_dir());
+}
+
+#[test]
 fn check_reads_the_data_and_leaves_it_alone() {
     let place = Place::new();
     let none = place.run(&["check"]);

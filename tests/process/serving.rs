@@ -47,7 +47,11 @@ fn json_lines_are_json() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     let log = server.log();
-    for line in log.lines() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = place.run(&["-e", &taken.local_addr().unwrap().to_string()]);
+    assert_eq!(refused.code, Some(69));
+    assert!(refused.stderr.contains("cannot listen"), "{refused:?}");
+    for line in log.lines().chain(refused.stderr.lines()) {
         let line: serde_json::Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(
@@ -65,4 +69,47 @@ fn level_off_leaves_the_reason_for_an_end_alone() {
     let ended = Place::new().run(&["-l", "OFF", "-e", &address]);
     assert_eq!(ended.code, Some(69));
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+}
+
+#[test]
+fn limits_go_by_the_names_and_values_of_the_settings() {
+    let place = Place::new()
+        .with_variable("STANDPIPE_LIMITS__VALUE_BYTES", "5")
+        .with_variable("STANDPIPE_SERVER__READ_WAIT", "1234ms");
+    let server = place.serve(&[]).ready();
+    let limits: serde_json::Value =
+        serde_json::from_slice(&server.ask("GET", "/limits").body).unwrap();
+    let items = limits["items"].as_array().unwrap();
+    let value_of = |setting: &str| {
+        items
+            .iter()
+            .find(|item| item["setting"] == setting)
+            .unwrap()["value"]
+            .clone()
+    };
+    assert_eq!(
+        (value_of("limits.value_bytes"), value_of("server.read_wait")),
+        (5.into(), 1234.into())
+    );
+    let known = place.run(&["check", "--config-only"]).stdout;
+    let mut section = "";
+    let mut settings = Vec::new();
+    for line in known.lines() {
+        let name = line.trim_start().split(':').next().unwrap();
+        if line.starts_with(' ') {
+            settings.push(format!("{section}.{name}"));
+        } else {
+            section = name;
+        }
+    }
+    assert!(items.len() > 5, "{limits}");
+    for item in items {
+        let setting = item["setting"].as_str().unwrap();
+        assert!(
+            settings.iter().any(|known| known == setting),
+            "{setting} is no setting of {settings:?}"
+        );
+    }
+    assert_eq!(server.put("a", "text/plain", b"123456"), 413);
+    assert_eq!(server.put("a", "text/plain", b"12345"), 201);
 }
