@@ -156,6 +156,22 @@ fn a_rename_never_outruns_the_creation_that_it_needs() {
 }
 
 #[test]
+fn a_removed_directory_can_be_back_and_is_whole_enough_to_be_removed_again() {
+    let sim = SimDir::new();
+    let sub = sim.create_dir("d").unwrap();
+    sub.create("a").unwrap();
+    sub.sync().unwrap();
+    sim.sync().unwrap();
+    sim.remove_dir_all("d").unwrap();
+    let back = sim.crash_all_lost();
+    let sub = back.open_dir("d").unwrap();
+    assert_eq!(sub.list().unwrap(), ["a"]);
+    sub.create("b").unwrap();
+    back.remove_dir_all("d").unwrap();
+    assert_eq!(back.list().unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn old_handles_and_locks_die_with_the_machine() {
     let sim = with_file(b"old");
     let file = sim.open("a").unwrap();

@@ -362,6 +362,8 @@ impl Disk {
             if let Node::Dir(dir) = node {
                 dir.sync_fails(chooser);
                 dir.cached.clone_from(&dir.durable);
+                // A removal that did not reach the disk has not happened.
+                dir.removed = false;
             }
         }
         // Nobody asks what became of a file that has lost its name.
