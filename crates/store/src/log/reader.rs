@@ -109,6 +109,15 @@ pub(crate) fn scan<'b>(
     }
 }
 
+/// The revision that the first record of a segment has, or the next change would have where that takes none; `None`
+/// where there is no valid record.
+pub(crate) fn first_expected(bytes: &[u8], header: &SegmentHeader) -> Option<u64> {
+    let seeds = Seeds::new(&header.salt, header.number);
+    let first = record_at(bytes, &seeds, SEGMENT_HEADER, header.max_record).ok()?;
+    let takes = Record::takes_revision(first.header.kind);
+    Some(first.header.revision + u64::from(!takes))
+}
+
 /// The valid record at `offset`, or what is there instead.
 fn record_at<'b>(
     bytes: &'b [u8],

@@ -8,7 +8,7 @@ use super::{Found, Loaded};
 use crate::error::{Damage, OpenError, Verdict};
 use crate::fs;
 use crate::int::{narrow, wide};
-use crate::log::reader::{Behind, End, Found as FoundRecord, Stop, behind, scan};
+use crate::log::reader::{Behind, End, Found as FoundRecord, Stop, behind, first_expected, scan};
 use crate::log::segment::{self, SEGMENT_HEADER, SegmentHeader};
 use crate::manifest::{Sealed, Segment};
 use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Shard};
@@ -96,7 +96,7 @@ impl Replayed {
         let manifest = &loaded.found.manifest;
         let mut reading = Reading {
             loaded: &loaded,
-            expected: loaded.s + 1,
+            expected: 1,
             scanned: Vec::new(),
             ended: Vec::new(),
             log_bytes: 0,
@@ -116,6 +116,11 @@ impl Replayed {
             log_bytes,
             ..
         } = reading;
+        let expected = if scanned.is_empty() {
+            loaded.s + 1
+        } else {
+            expected
+        };
         let told = scanned
             .iter()
             .map(|segment| segment.end.durable.max(segment.behind.durable));
@@ -251,6 +256,9 @@ impl Reading<'_> {
             .scanned
             .last()
             .is_some_and(|last| !last.ends_in_a_seal());
+        if !broken {
+            self.expected = self.begins_at(&header, covered);
+        }
         let mut scanned = if broken {
             let found = behind(&bytes, &header, SEGMENT_HEADER);
             let end = scan(covered, &header, self.expected, |_| Ok(()));
@@ -297,6 +305,20 @@ impl Reading<'_> {
         self.scanned.push(scanned);
         progress.add(wide(bytes.len()));
         Ok(())
+    }
+
+    /// The revision that a segment has to begin with. What the snapshot covers need not be there without a gap: a segment
+    /// whose end did not make it into the manifest in time stays, while others beside it are gone.
+    fn begins_at(&self, header: &SegmentHeader, bytes: &[u8]) -> u64 {
+        let covered = self.loaded.s + 1;
+        if self.expected >= covered {
+            return self.expected;
+        }
+        match first_expected(bytes, header) {
+            Some(first) if (self.expected..=covered).contains(&first) => first,
+            Some(_) => self.expected,
+            None => covered,
+        }
     }
 
     fn end_of(&mut self, scanned: &Scanned, bytes: &[u8]) {
