@@ -1,0 +1,16 @@
+//! The torture tests of the store: damage, crashes and failures, held against a model of what was promised.
+//!
+//! They use the public API and the simulated machine alone. Longer runs by environment variables:
+//! `STANDPIPE_CRASH_STATES`, `STANDPIPE_DAMAGE=every-bit`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod concurrent;
+mod crash;
+mod harness;
+mod model;
+mod workload;
