@@ -15,8 +15,8 @@ use super::line::{self, Item};
 use super::{Exit, Failure, directory, progress, tell};
 use crate::config::Config;
 
-/// Entries that are read at once.
-const PAGE: usize = 512;
+/// Entries that are read at once: references, so that many cost little, and each page asks every shard.
+const PAGE: usize = 8192;
 
 /// What `export` is told.
 #[derive(Args, Debug)]

@@ -122,3 +122,45 @@ fn what_was_imported_is_served() {
     );
     assert_eq!(bytes.header("content-encoding"), Some("br"));
 }
+
+#[test]
+fn a_killed_import_leaves_a_beginning_of_its_input() {
+    let place = Place::new();
+    place.kill_import_after(60_000, |number| {
+        format!("{{\"key\":\"{number:06}\",\"value\":\"{number}\"}}")
+    });
+    let exported = place.run(&["export"]);
+    assert_eq!(exported.code, Some(0), "{}", exported.stderr);
+    let mut count = 0;
+    for line in exported.stdout.lines() {
+        let expected = format!("{{\"key\":\"{count:06}\",\"value\":\"{count}\",");
+        assert!(
+            line.starts_with(&expected),
+            "{line} is there and {count:06} is not"
+        );
+        count += 1;
+    }
+    // All but what the pipe and the last two chunks hold was awaited on the disk.
+    assert!(count > 10_000, "only {count} entries");
+}
+
+#[test]
+fn a_server_may_be_stopped_while_it_reads_its_data() {
+    let place = Place::new();
+    let text: Vec<String> = (0..50_000)
+        .map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{n}\"}}\n"))
+        .collect();
+    assert_eq!(
+        place
+            .run_with_input(&["import"], text.concat().as_bytes())
+            .code,
+        Some(0)
+    );
+    for _ in 0..3 {
+        let mut server = place.serve(&[]);
+        server.signal("TERM");
+        assert_eq!(server.wait(), Some(0), "{}", server.log());
+    }
+    let server = place.serve(&[]).ready();
+    assert_eq!(server.ask("GET", "/v1/k49999").body, b"49999");
+}

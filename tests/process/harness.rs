@@ -1,7 +1,7 @@
 //! One place to run the binary in: a directory of its own, no variables but those of the test, and deadlines on
 //! everything that is waited for. It must not know what a test is about.
 
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -118,6 +118,23 @@ impl Place {
         let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
         server.address = format!("127.0.0.1:{port}");
         server
+    }
+
+    /// Feeds an import this many lines, which it may or may not have read all, and kills it.
+    pub(crate) fn kill_import_after(&self, lines: u64, line: impl Fn(u64) -> String) {
+        let mut child = self
+            .command(&["import"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = BufWriter::new(child.stdin.take().unwrap());
+        for number in 0..lines {
+            writeln!(stdin, "{}", line(number)).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What is still buffered has nowhere to go.
+        drop(stdin.into_parts());
     }
 
     /// Starts a process and does not wait for anything.
