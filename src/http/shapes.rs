@@ -31,6 +31,16 @@ fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuil
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
 }
 
+/// A header of entity tags. A list of them may be sent too; the pattern shows one, which is what people try out.
+fn tags(name: &str, description: &str) -> ParameterBuilder {
+    let list = r#"^([*]|(W/)?"[0-9a-f]{16}-[0-9a-f]{1,16}")$"#;
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(list))
+        .build();
+    parameter(name, ParameterIn::Header, description).schema(Some(schema))
+}
+
 macro_rules! parameters {
     ($($(#[$doc:meta])* $name:ident [$($parameter:expr;)*])*) => {
         $(
@@ -58,12 +68,13 @@ parameters! {
     LookupKey [
         parameter("key", ParameterIn::Query, "The key; other parameters are ignored")
             .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
             .example(Some(json!("greeting")));
     ]
     /// What must hold for a read.
     ReadConditions [
-        parameter("If-None-Match", ParameterIn::Header, "304 if the value has one of these ETags");
-        parameter("If-Match", ParameterIn::Header, "412 unless the value has one of these ETags");
+        tags("If-None-Match", "304 if the value has one of these ETags");
+        tags("If-Match", "412 unless the value has one of these ETags");
     ]
     /// Which part of a value.
     PartHeaders [
@@ -72,8 +83,8 @@ parameters! {
     ]
     /// What must hold for a change; decided in one step with it.
     WriteConditions [
-        parameter("If-Match", ParameterIn::Header, "Change only one of these ETags; `*`: only what is there");
-        parameter("If-None-Match", ParameterIn::Header, "`*`: create only, never replace");
+        tags("If-Match", "Change only one of these ETags; `*`: only what is there");
+        tags("If-None-Match", "`*`: create only, never replace");
     ]
     /// How durable the answer is.
     HowDurable [
@@ -96,7 +107,7 @@ parameters! {
     /// Whether to list each check.
     Verbose [
         parameter("verbose", ParameterIn::Query, "List each check")
-            .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean).build()));
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true", "false", ""])).build()));
     ]
 }
 
@@ -136,8 +147,10 @@ answers! {
         "202" ResponseBuilder::new().description("Accepted, as `durability=written` asked; not yet on disk");
         "204" ResponseBuilder::new().description("The key is absent now");
     ]
-    /// What cachepump's lookup answers in plain text.
+    /// What the root answers beside values: the way to the pages, and cachepump's words in plain text.
     LookupAnswers [
+        "302" ResponseBuilder::new().description("Without a query: to the documentation")
+            .header("Location", header("`/docs/`"));
         "400" plain("The key is missing or cannot be read", "Parametor 'key' is not found");
         "404" plain("There is no such key", "key is not found");
     ]

@@ -2,6 +2,7 @@
 //! answered or how data is kept.
 
 use std::future::pending;
+use std::hint::black_box;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,16 @@ pub(super) async fn live(server: Server, stop: Stop) -> Result<(), ServerError> 
     tokio::select! {
         ended = serving => ended,
         ended = life.run(opening) => ended,
+        () = give_memory_back() => Ok(()),
+    }
+}
+
+/// Never ends. The allocator gives freed memory back to the system when it serves a large request, of which an idle server
+/// has none: after a flush, or when many large bodies have gone, it would keep everything. So one is made every second.
+async fn give_memory_back() {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        drop(black_box(Vec::<u8>::with_capacity(1 << 20)));
     }
 }
 
