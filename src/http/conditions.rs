@@ -60,7 +60,7 @@ fn versions(
     }
 }
 
-/// The tags of one line. Empty elements are allowed (RFC 9110, section 5.6.1.2), a line without any tag is not.
+/// The tags of one line. Empty elements, and so an empty list, are allowed (RFC 9110, section 5.6.1.2): it names no version.
 fn list(line: &str) -> Option<Vec<etag::Tag<'_>>> {
     let mut tags = Vec::new();
     let mut rest = line;
@@ -76,7 +76,7 @@ fn list(line: &str) -> Option<Vec<etag::Tag<'_>>> {
             return None;
         }
     }
-    if tags.is_empty() { None } else { Some(tags) }
+    Some(tags)
 }
 
 #[cfg(test)]
@@ -146,17 +146,20 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_list_names_no_version() {
+        for value in ["", " ", ", ,"] {
+            let conditions = parsed(&[(header::IF_MATCH, value)]).unwrap();
+            assert_eq!(
+                conditions.if_match,
+                Some(Versions::OneOf(Vec::new())),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_refused() {
-        for value in [
-            "abc",
-            "",
-            ",",
-            r#""a" "b""#,
-            r#""a"#,
-            r#"*, "a""#,
-            "**",
-            r#"w/"a""#,
-        ] {
+        for value in ["abc", r#""a" "b""#, r#""a"#, r#"*, "a""#, "**", r#"w/"a""#] {
             assert_eq!(
                 parsed(&[(header::IF_MATCH, value)]),
                 Err(Code::InvalidParameter),

@@ -68,14 +68,13 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
     if let Err(refusal) = values.check_key(key.as_bytes()) {
         return Ok(plain(StatusCode::BAD_REQUEST, refusal.to_string()));
     }
+    let conditions = match conditions::parse(call.headers()) {
+        Ok(conditions) => conditions,
+        Err(problem) => return Ok(plain(StatusCode::BAD_REQUEST, problem.detail().to_owned())),
+    };
     match values.find(key.as_bytes()).await? {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => answer::of_entry(
-            call.method(),
-            call.headers(),
-            &conditions::parse(call.headers())?,
-            entry,
-        ),
+        Some(entry) => answer::of_entry(call.method(), call.headers(), &conditions, entry),
     }
 }
 

@@ -31,15 +31,9 @@ fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuil
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
 }
 
-/// A header of entity tags. A list of them may be sent too; the pattern shows one, which is what people try out.
-fn tags(name: &str, description: &str) -> ParameterBuilder {
-    let list = r#"^([*]|(W/)?"[0-9a-f]{16}-[0-9a-f]{1,16}")$"#;
-    let schema = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some(list))
-        .build();
-    parameter(name, ParameterIn::Header, description).schema(Some(schema))
-}
+/// Times that are neither nothing nor more than a hundred years, whatever the unit.
+const TTL: &str =
+    "^(none|[1-9][0-9]{0,8}(ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
 macro_rules! parameters {
     ($($(#[$doc:meta])* $name:ident [$($parameter:expr;)*])*) => {
@@ -73,8 +67,8 @@ parameters! {
     ]
     /// What must hold for a read.
     ReadConditions [
-        tags("If-None-Match", "304 if the value has one of these ETags");
-        tags("If-Match", "412 unless the value has one of these ETags");
+        parameter("If-None-Match", ParameterIn::Header, "304 if the value has one of these ETags");
+        parameter("If-Match", ParameterIn::Header, "412 unless the value has one of these ETags");
     ]
     /// Which part of a value.
     PartHeaders [
@@ -83,8 +77,8 @@ parameters! {
     ]
     /// What must hold for a change; decided in one step with it.
     WriteConditions [
-        tags("If-Match", "Change only one of these ETags; `*`: only what is there");
-        tags("If-None-Match", "`*`: create only, never replace");
+        parameter("If-Match", ParameterIn::Header, "Change only one of these ETags; `*`: only what is there");
+        parameter("If-None-Match", ParameterIn::Header, "`*`: create only, never replace");
     ]
     /// How durable the answer is.
     HowDurable [
@@ -97,7 +91,7 @@ parameters! {
     Tuning [
         parameter("ttl", ParameterIn::Query, "How long to keep it: `500ms`, `90s`, `15m`, `2h`, `7d`, seconds, or `none`")
             .schema(Some(
-                ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(none|[0-9]+(ms|s|m|h|d)?)$")).build(),
+                ObjectBuilder::new().schema_type(Type::String).pattern(Some(TTL)).build(),
             ));
         parameter("durability", ParameterIn::Query, "`written` answers before the disk has it, `synced` after")
             .schema(Some(
