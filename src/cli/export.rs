@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,23 +57,53 @@ fn to_file(store: &Store, file: &Path) -> Result<u64, Failure> {
         let mut stream = File::options().write(true).open(file).map_err(failed)?;
         return to_stream(store, &mut stream, &file.display().to_string());
     }
-    let mut partial = file.as_os_str().to_owned();
+    // A link stays one: what it points to is replaced.
+    let file = fs::canonicalize(file).unwrap_or_else(|_absent| file.to_owned());
+    let mut partial = file.clone().into_os_string();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let written = (|| {
-        let mut stream = File::create(&partial).map_err(failed)?;
-        let count = to_stream(store, &mut stream, &file.display().to_string())?;
-        stream
-            .sync_all()
-            .and_then(|()| fs::rename(&partial, file))
-            .map_err(failed)?;
-        Ok(count)
-    })();
+    let written = write_whole(store, &file, &partial);
     if written.is_err() {
         // The first failure is the one to tell; what it leaves has a name that says what it is.
         drop(fs::remove_file(&partial));
     }
-    written
+    written.map_err(|error| match error {
+        Broken::Stream(failure) => failure,
+        Broken::File(error) => failed(error),
+    })
+}
+
+enum Broken {
+    Stream(Failure),
+    File(io::Error),
+}
+
+/// The contents under the temporary name, synced, then the real name, then the name synced too.
+fn write_whole(store: &Store, file: &Path, partial: &Path) -> Result<u64, Broken> {
+    match fs::remove_file(partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Broken::File(error)),
+        _ => {}
+    }
+    // As in the data directory, everybody's values are for the service's own user.
+    let mut options = File::options();
+    let mut stream = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(partial)
+        .map_err(Broken::File)?;
+    let count =
+        to_stream(store, &mut stream, &file.display().to_string()).map_err(Broken::Stream)?;
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    stream
+        .sync_all()
+        .and_then(|()| fs::rename(partial, file))
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(Broken::File)?;
+    Ok(count)
 }
 
 fn to_stream(store: &Store, stream: &mut dyn Write, name: &str) -> Result<u64, Failure> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::harness::{Ended, Place};
 
@@ -182,6 +183,25 @@ fn an_export_appears_whole_or_not_at_all() {
         1
     );
     assert!(!place.path("kept.ndjson.partial").exists());
+    let mode = fs::metadata(place.path("kept.ndjson"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    symlink("kept.ndjson", place.path("link.ndjson")).unwrap();
+    assert_ended(&place.run(&["export", "link.ndjson"]), 0);
+    assert!(
+        fs::symlink_metadata(place.path("link.ndjson"))
+            .unwrap()
+            .is_symlink()
+    );
+    let full = place.run(&["export", "/dev/full"]);
+    assert_ended(&full, 74);
+    assert!(
+        full.stderr
+            .starts_with("standpipe: cannot write /dev/full: No space left"),
+        "{full:?}"
+    );
     // What is no file is written to, not replaced.
     assert_ended(&place.run(&["export", "/dev/null"]), 0);
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
