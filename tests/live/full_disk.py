@@ -6,7 +6,6 @@ It is an ext4 on a loop device, or a tmpfs where loop devices are not to be had;
 import argparse
 import hashlib
 import json
-import pathlib
 
 from . import server
 from .checks import Checks, not_run, say, wait_until
@@ -15,6 +14,7 @@ from .server import Server
 
 SIZE = 256 * 1024 * 1024
 VALUE = 1024 * 1024
+BALLAST = 100 * 1024 * 1024
 
 
 def value(number):
@@ -30,7 +30,7 @@ def code(answer):
 
 def fill_by_puts(checks, client, stored):
     """PUTs until one is refused; each acknowledged number goes to `stored`."""
-    number = len(stored)
+    number = max(stored, default=-1) + 1
     while number < 2 * SIZE // VALUE:
         answer = client.put(f"disk/{number}", value(number), "application/octet-stream")
         if answer.status != 201:
@@ -48,7 +48,7 @@ def all_there(checks, client, stored, what):
 
 def put_works_again(checks, client, what):
     def accepted():
-        return client.put("disk/again", b"space is back", "text/plain").status in (201, 204)
+        return client.put("disk/again", value("again"), "text/plain").status in (201, 204)
 
     try:
         wait_until(accepted, 60, "a PUT is accepted again")
@@ -57,57 +57,76 @@ def put_works_again(checks, client, what):
         checks.check(False, f"{what}: {error}")
 
 
-def run_on(checks, disk, kind):
-    data, filler = server.fresh(disk.mount / "data"), disk.mount / "filler"
-    stored = set()
-    target = Server(data, wait=True)
-    try:
-        client = target.client()
-        before = target.resident_bytes()
-        fill_by_puts(checks, client, stored)
-        say(f"{kind}: {len(stored)} values of 1 MiB on a disk of 256 MiB, {disk.free()} bytes free")
-        disk.fill()
-        checks.equal(client.put("disk/more", value(0)).status, 507, "PUT with not a byte free")
-        all_there(checks, client, stored, "full")
-        checks.equal(client.get("absent").status, 404, "GET of an absent key on a full disk")
-        gone = min(stored)
-        checks.equal(client.delete(f"disk/{gone}").status, 204, "DELETE on a full disk")
-        stored.discard(gone)
-        checks.equal(client.get(f"disk/{gone}").status, 404, "GET of what was deleted")
-        checks.equal(client.request("GET", "/livez").status, 200, "/livez on a full disk")
-        grown = target.resident_bytes() - before - len(stored) * VALUE
+class Trial:
+    """One service on a small disk, its client, and what it acknowledged."""
+
+    def __init__(self, checks, disk):
+        self.checks, self.disk = checks, disk
+        self.data = server.fresh(disk.mount / "data")
+        self.stored = set()
+        self.target = None
+
+    def start(self):
+        self.target = Server(self.data)
+        self.client = self.target.client()
+
+    def take_all_space(self):
+        self.disk.fill("filler")
+
+    def give_space_back(self):
+        for name in ("filler", "ballast"):
+            (self.disk.mount / name).unlink(missing_ok=True)
+
+    def full_but_alive(self, what):
+        """Refuses to grow, goes on with the rest."""
+        checks, client = self.checks, self.client
+        checks.equal(client.put("disk/more", value(0)).status, 507, f"{what}: PUT with not a byte free")
+        all_there(checks, client, self.stored, what)
+        checks.equal(client.get("absent").status, 404, f"{what}: GET of an absent key")
+        gone = min(self.stored)
+        checks.equal(client.delete(f"disk/{gone}").status, 204, f"{what}: DELETE")
+        self.stored.discard(gone)
+        checks.equal(client.get(f"disk/{gone}").status, 404, f"{what}: GET of what was deleted")
+        checks.equal(client.request("GET", "/livez").status, 200, f"{what}: /livez")
+
+    def run(self):
+        checks = self.checks
+        # Another program's file, so that space can come back later.
+        with open(self.disk.mount / "ballast", "wb") as ballast:
+            ballast.write(bytes(BALLAST))
+        self.start()
+        before = self.target.resident_bytes()
+        fill_by_puts(checks, self.client, self.stored)
+        say(f"{len(self.stored)} values of 1 MiB beside {BALLAST >> 20} MiB, {self.disk.free()} bytes free")
+        self.take_all_space()
+        self.full_but_alive("full")
+        grown = self.target.resident_bytes() - before - len(self.stored) * VALUE
         checks.check(grown < 64 * 1024 * 1024, f"resident memory beyond the values grew by {grown / 1e6:.0f} MB")
+        self.give_space_back()
+        put_works_again(checks, self.client, "space is back")
+        all_there(checks, self.client, self.stored, "space is back")
 
-        # A start on the full disk serves what is there.
-        target.kill()
-        target = Server(data, wait=True)
-        client = target.client()
-        all_there(checks, client, stored, "started on a full disk")
-        checks.equal(client.get(f"disk/{gone}").status, 404, "the delete survived kill -9 on a full disk")
-        checks.equal(client.put("disk/more", value(0)).status, 507, "PUT after a start on a full disk")
-
-        # Space comes back from outside.
-        filler.unlink()
-        for number in sorted(stored)[: len(stored) // 2]:
-            answer = client.delete(f"disk/{number}")
-            stored.discard(number)
-            if answer.status != 204:
-                checks.equal(answer.status, 204, f"DELETE disk/{number} to make space")
-                break
-        put_works_again(checks, client, "with the filler gone and half the values deleted")
-        target.kill()
-        target = Server(data, wait=True)
-        client = target.client()
-        all_there(checks, client, stored, "started again")
-        checks.equal(client.get("disk/again").body, b"space is back", "what was PUT after the disk had been full")
-        checks.equal(target.stop(), 0, "exit status of a stop")
-        log = pathlib.Path(target.log_path).read_text("utf-8", "replace")
-        checks.check("panicked" not in log, "no panic in the server's log")
+        # Again, and this time the service is killed while the disk is full, and starts on it.
+        self.take_all_space()
+        fill_by_puts(checks, self.client, self.stored)
+        self.full_but_alive("full again")
+        self.target.kill()
+        self.start()
+        self.full_but_alive("started on a full disk")
+        self.give_space_back()
+        put_works_again(checks, self.client, "space is back after a start")
+        self.target.kill()
+        self.start()
+        all_there(checks, self.client, self.stored, "started again")
+        checks.equal(self.client.get("disk/again").body == value("again"), True, "what was PUT after the disk had been full is there")
+        checks.equal(self.target.stop(), 0, "exit status of a stop")
+        checks.check("panicked" not in self.target.whole_log(), "no panic in the server's log")
         if checks.failed:
-            say("the server's log ends:\n" + log[-3000:])
-    finally:
-        if target.process.poll() is None:
-            target.kill()
+            say("the server's log ends:\n" + self.target.whole_log()[-3000:])
+
+    def close(self):
+        if self.target and self.target.process.poll() is None:
+            self.target.kill()
 
 
 def main():
@@ -122,7 +141,11 @@ def main():
         try:
             if disk.mounted:
                 say(f"on {kind}")
-                run_on(checks, disk, kind)
+                trial = Trial(checks, disk)
+                try:
+                    trial.run()
+                finally:
+                    trial.close()
                 checks.finish()
             reasons.append(f"{kind}: {disk.why}")
         finally:

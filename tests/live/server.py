@@ -80,6 +80,10 @@ class Server:
             log.seek(self.log_start)
             return log.read().decode("utf-8", "replace")
 
+    def whole_log(self):
+        """Of every process on this directory since it was fresh."""
+        return self.log_path.read_text("utf-8", "replace")
+
     def bound(self):
         """The port from the log, or None while it is not bound yet."""
         if self.port is None:
