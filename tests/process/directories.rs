@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::Place;
+use crate::harness::{Place, Server};
 
 /// Every file below a directory with its bytes.
 fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -202,4 +202,88 @@ fn a_ready_server_is_healthy() {
     assert_eq!(server.wait(), Some(0));
     let gone = place.run(&["healthcheck", "-e", &server.address]);
     assert_eq!(gone.code, Some(1), "{gone:?}");
+}
+
+#[test]
+fn a_durability_that_does_not_fit_the_data_is_78() {
+    let place = Place::new();
+    assert_eq!(
+        place
+            .run_with_input(&["import"], b"{\"key\":\"a\",\"value\":\"1\"}")
+            .code,
+        Some(0)
+    );
+    let place = place.with_file(
+        "config.yml",
+        "keyspaces: { default: { durability: memory } }\n",
+    );
+    let refused = place.run(&["-e", "127.0.0.1:0"]);
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    let line = refused.stderr.lines().last().unwrap_or_default();
+    assert!(
+        line.contains("keyspaces.default.durability") && line.contains("memory"),
+        "{line}"
+    );
+    // The other two can be exchanged at any time.
+    let place = place.with_file(
+        "config.yml",
+        "keyspaces: { default: { durability: written } }\n",
+    );
+    let server = place.serve(&[]).ready();
+    assert_eq!(server.ask("GET", "/v1/a").body, b"1");
+    assert_eq!(server.ask("PUT", "/v1/b?durability=synced").status, 201);
+}
+
+/// A directory whose last record is damaged and was never marked as durable: nobody can tell a tear from damage there.
+/// The log marks what is durable after 100 ms without a change, so that a slow machine may need several attempts.
+fn ambiguous_end() -> Place {
+    for _ in 0..50 {
+        let place = Place::new();
+        let server = place.serve(&[]).ready();
+        assert_eq!(server.put("kept", "text/plain", b"kept"), 201);
+        assert_eq!(
+            server.put(
+                "last",
+                "text/plain",
+                b"a value that is long enough to be hit"
+            ),
+            201
+        );
+        server.kill();
+        let _log = flip_in_the_first_value(&place.path("data"));
+        let refused = place.run(&["-e", "127.0.0.1:0"]);
+        assert_eq!(refused.code, Some(65), "{refused:?}");
+        if refused.stderr.contains("ambiguous") {
+            return place;
+        }
+    }
+    panic!("the mark was always faster than the kill")
+}
+
+#[test]
+fn an_ambiguous_end_is_tolerated_when_told_and_reported_until_acknowledged() {
+    let place = ambiguous_end().with_file("config.yml", "log: { recovery: tolerate-tail }\n");
+    let report =
+        |server: &Server| String::from_utf8(server.ask("GET", "/readyz?verbose").body).unwrap();
+    let mut server = place.serve(&[]).ready();
+    assert_eq!(server.ask("GET", "/v1/kept").body, b"kept");
+    assert_eq!(server.ask("GET", "/v1/last").status, 404);
+    let tolerated = report(&server);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    let checked = place.run(&["check"]);
+    assert!(
+        checked.stdout.contains("standpipe repair --acknowledge"),
+        "{}",
+        checked.stdout
+    );
+    let acknowledged = place.run(&["repair", "--acknowledge"]);
+    assert_eq!(
+        (acknowledged.code, acknowledged.stderr.as_str()),
+        (Some(0), ""),
+        "{acknowledged:?}"
+    );
+    let server = place.serve(&[]).ready();
+    assert_ne!(report(&server), tolerated);
+    assert_eq!(server.ask("GET", "/v1/kept").body, b"kept");
 }
