@@ -1,7 +1,8 @@
 //! Folds the log into a snapshot while writers go on.
 //!
 //! 1. Rotate the log. S is the last revision before the rotation: everything up to it is in the map.
-//! 2. Write the entries, a bounded number per lock hold, under a temporary name. T is the newest revision met.
+//! 2. Write the entries, a bounded number per lock hold, under a temporary name. T is the newest revision
+//!    that was given out by the end of it.
 //! 3. Wait until the log is durable up to T: a snapshot must never tell of what a crash could still take back.
 //! 4. Write the footer with the keyspaces as they are now; sync; drop from the page cache; read back and verify.
 //! 5. Rename; sync the directory. From the rename on a failure ends writing, because nobody knows what is on the disk.
@@ -160,8 +161,6 @@ impl Compaction<'_> {
                 })?;
             }
         }
-        #[cfg(not(feature = "bug-snapshot-ahead"))]
-        block_on(self.log.reached(Level::Durable, writer.newest()))?;
         let keyspaces = self
             .contents
             .keyspaces
@@ -170,6 +169,10 @@ impl Compaction<'_> {
             .map(|keyspace| keyspace.record())
             .collect();
         let dropped = self.contents.keyspaces.dropped();
+        // What is missing tells of a change as well: a key that was deleted, expired or flushed while this was written.
+        writer.covers(self.log.last_revision());
+        #[cfg(not(feature = "bug-snapshot-ahead"))]
+        block_on(self.log.reached(Level::Durable, writer.newest()))?;
         let (footer, len) = writer
             .finish(keyspaces, dropped)
             .map_err(discarded("finishing the snapshot"))?;

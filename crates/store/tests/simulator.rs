@@ -315,11 +315,11 @@ fn a_held_call_waits_until_released() {
     let sim = with_file(b"old");
     let file = sim.open("a").unwrap();
     write_all_at(&*file, b"new", 0).unwrap();
-    sim.hold(Call::SyncData);
+    sim.hold(Call::SyncData, "");
     let syncing = thread::spawn(move || file.sync_data());
     sim.wait_held(1);
     assert_eq!(sim.crash_image(&mut AllLost).bytes("a").unwrap(), b"old");
-    sim.release();
+    sim.release(Call::SyncData);
     syncing.join().unwrap().unwrap();
     assert_eq!(sim.crash_all_lost().bytes("a").unwrap(), b"new");
 }

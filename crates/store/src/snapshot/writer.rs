@@ -91,6 +91,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Changes up to `revision` may have had a part in what it holds, if only by what is missing.
+    pub(crate) fn covers(&mut self, revision: u64) {
+        self.newest = self.newest.max(revision);
+    }
+
     /// The newest revision in it so far, at least S: the log must be durable up to here before it may be installed.
     pub(crate) fn newest(&self) -> u64 {
         self.newest

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use standpipe_store::fs::fault::{Seeded, SimDir};
@@ -340,10 +340,21 @@ fn life(store: &Store, dice: &mut Seeded) -> Vec<Call> {
         })
     });
     let clients: Vec<_> = clients.collect();
-    clients
+    // Snapshots are made while everybody writes, as many as there is time for.
+    let done = Arc::new(AtomicBool::new(false));
+    let folding = {
+        let (store, done) = (store.clone(), Arc::clone(&done));
+        thread::spawn(
+            move || while !done.load(Ordering::SeqCst) && block_on(store.compact()).is_ok() {},
+        )
+    };
+    let calls = clients
         .into_iter()
         .flat_map(|client| client.join().unwrap())
-        .collect()
+        .collect();
+    done.store(true, Ordering::SeqCst);
+    folding.join().unwrap();
+    calls
 }
 
 fn history(seed: u64) {

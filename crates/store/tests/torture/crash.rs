@@ -1,9 +1,12 @@
 //! Crash states: whatever was synced and acknowledged is there after every crash, in exactly the order it was made.
 
 use std::env;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use standpipe_store::fs::fault::{AllLost, Call, SimDir};
-use standpipe_store::{Conditions, Level};
+use standpipe_store::{Conditions, Level, Store};
 
 use crate::harness::{self, block_on, contents, default_keyspace, open, rounds};
 use crate::workload::Workload;
@@ -47,25 +50,62 @@ fn every_crash_state_is_a_prefix_that_holds_what_was_promised() {
     assert!(states >= wanted);
 }
 
+/// Puts a key and waits until that is durable.
+fn put(store: &Store, key: &[u8]) {
+    let draft = harness::draft(store, key, b"value", "a/b", None);
+    let (keyspace, when) = (default_keyspace(store), Conditions::default());
+    let put = block_on(store.put(&keyspace, draft, &when, Level::Durable)).unwrap();
+    block_on(store.wait_durable(put.own.unwrap())).unwrap();
+}
+
 /// The preparer tells the manifest where a segment ends while the snapshot that covers it is being installed.
 #[test]
 fn a_crash_between_a_snapshot_and_the_end_of_its_last_segment_recovers() {
     let (sim, clock, options) = (SimDir::new(), harness::clock(), harness::small());
     let store = open(&sim, &options, &clock).unwrap();
-    let keyspace = default_keyspace(&store);
-    let put = |key: &[u8]| {
-        let draft = harness::draft(&store, key, b"value", "a/b", None);
-        let when = Conditions::default();
-        let put = block_on(store.put(&keyspace, draft, &when, Level::Durable)).unwrap();
-        block_on(store.wait_durable(put.own.unwrap())).unwrap();
-    };
-    put(b"before");
-    sim.hold(Call::SetLen);
+    put(&store, b"before");
+    sim.hold(Call::SetLen, "");
     block_on(store.compact()).unwrap();
-    put(b"behind");
+    put(&store, b"behind");
     sim.wait_held(1);
     let image = sim.crash_image(&mut AllLost);
-    sim.release();
+    sim.release(Call::SetLen);
     let after = open(&image, &options, &clock).unwrap();
     assert_eq!(contents(&after), contents(&store));
+}
+
+/// A snapshot that misses a deleted key tells of the deletion, which must be durable then like everything else it tells of.
+#[test]
+fn a_snapshot_never_forgets_a_key_whose_deletion_a_crash_takes_back() {
+    let (sim, clock, options) = (SimDir::new(), harness::clock(), harness::small());
+    let store = open(&sim, &options, &clock).unwrap();
+    let keyspace = default_keyspace(&store);
+    put(&store, b"deleted");
+    put(&store, b"other");
+    sim.hold(Call::Create, "snapshot-");
+    let (reply, compacted) = mpsc::channel();
+    let folding = {
+        let store = store.clone();
+        thread::spawn(move || reply.send(block_on(store.compact()).is_ok()))
+    };
+    // The log has gone on in its next segment.
+    sim.wait_held(1);
+    sim.hold(Call::SyncData, "wal-");
+    let when = Conditions::default();
+    block_on(store.delete(&keyspace, b"deleted", &when, Level::Durable)).unwrap();
+    sim.wait_held(2);
+    sim.release(Call::Create);
+    // It must not be finished before the deletion is durable; there is nothing to wait for but that it is.
+    let early = compacted.recv_timeout(Duration::from_millis(300));
+    let image = sim.crash_image(&mut AllLost);
+    sim.release(Call::SyncData);
+    folding.join().unwrap().unwrap();
+    let after = open(&image, &options, &clock).unwrap();
+    let kept = after.get(&default_keyspace(&after), b"deleted").entry;
+    assert!(
+        kept.is_some(),
+        "the deletion was not durable, and yet it happened"
+    );
+    assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+    assert_eq!(compacted.recv(), Ok(true));
 }

@@ -164,14 +164,17 @@ impl SimDir {
         self.machine.state.lock().plan.faults.clear();
     }
 
-    /// Makes every call of this kind wait until [`SimDir::release`].
-    pub fn hold(&self, call: Call) {
-        self.machine.state.lock().plan.held.push(call);
+    /// Makes every call of this kind wait until [`SimDir::release`], on names that start with `prefix`.
+    pub fn hold(&self, call: Call, prefix: &str) {
+        let mut state = self.machine.state.lock();
+        state.plan.held.push((call, prefix.to_owned()));
     }
 
-    /// Lets all held calls go on.
-    pub fn release(&self) {
-        self.machine.state.lock().plan.held.clear();
+    /// Lets held calls of this kind go on.
+    pub fn release(&self, call: Call) {
+        let mut state = self.machine.state.lock();
+        state.plan.held.retain(|(held, _)| *held != call);
+        drop(state);
         self.machine.changed.notify_all();
     }
 
@@ -224,10 +227,10 @@ impl SimDir {
 impl Machine {
     fn begin(&self, call: Call, name: &str) -> io::Result<(MutexGuard<'_, State>, Judgement)> {
         let mut state = self.state.lock();
-        if state.plan.held.contains(&call) && !state.plan.off {
+        if state.plan.holds(call, name) {
             state.waiting += 1;
             self.changed.notify_all();
-            while state.plan.held.contains(&call) && !state.plan.off {
+            while state.plan.holds(call, name) {
                 self.changed.wait(&mut state);
             }
             state.waiting -= 1;

@@ -177,8 +177,8 @@ impl Fault {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     pub(super) faults: Vec<Fault>,
-    /// Calls of these kinds wait until released.
-    pub(super) held: Vec<Call>,
+    /// Calls of these kinds, on names that start so, wait until released.
+    pub(super) held: Vec<(Call, String)>,
     /// Steps so far.
     pub(super) steps: u64,
     /// The machine goes off instead of doing the step after this one.
@@ -209,6 +209,12 @@ impl Plan {
             }
         }
         Ok(Judgement(effect))
+    }
+
+    /// Whether the call has to wait.
+    pub(super) fn holds(&self, call: Call, name: &str) -> bool {
+        let mut held = self.held.iter();
+        !self.off && held.any(|(kind, prefix)| *kind == call && name.starts_with(prefix))
     }
 
     /// How many calls of this kind there were.
