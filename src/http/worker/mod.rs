@@ -157,3 +157,6 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
