@@ -2,12 +2,14 @@
 //! is being counted for: whoever does the work counts it.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Labels of an answered request.
@@ -36,45 +38,78 @@ pub struct HttpMetrics {
     pub ready: Figure,
 }
 
+/// A number that only grows. Whoever counts keeps the count; it is only shown here.
+#[derive(Clone, Debug, Default)]
+pub struct Total(Counter);
+
+impl Total {
+    /// Shows `count`.
+    pub fn set(&self, count: u64) {
+        self.0.inner().store(count, Ordering::Relaxed);
+    }
+}
+
+/// A time that only grows.
+#[derive(Clone, Debug, Default)]
+pub struct TotalTime(Counter<f64, AtomicU64>);
+
+impl TotalTime {
+    /// Shows `time`.
+    pub fn set(&self, time: Duration) {
+        self.0
+            .inner()
+            .store(time.as_secs_f64().to_bits(), Ordering::Relaxed);
+    }
+}
+
 macro_rules! store_metrics {
-    ($($name:ident $text:literal, $help:literal;)*) => {
-        /// Figures of the store. Those that only grow are still set, not added to: the store keeps count itself.
+    (figures { $($figure:ident $figure_text:literal;)* } totals { $($total:ident $total_text:literal;)* }) => {
+        /// Figures of the store.
         #[derive(Debug, Default)]
         pub struct StoreMetrics {
-            $(#[doc = $help] pub $name: Figure,)*
+            $(#[doc = $figure_text] pub $figure: Figure,)*
+            $(#[doc = $total_text] pub $total: Total,)*
+            /// Time spent in syncs of the log since the start
+            pub log_sync: TotalTime,
         }
 
         impl StoreMetrics {
             fn register(&self, registry: &mut Registry) {
-                $(registry.register($text, $help, self.$name.clone());)*
+                $(registry.register(concat!("store_", stringify!($figure)), $figure_text, self.$figure.clone());)*
+                $(registry.register(concat!("store_", stringify!($total)), $total_text, self.$total.0.clone());)*
+                let help = "Time spent in syncs of the log since the start";
+                registry.register_with_unit("store_log_sync", help, Unit::Seconds, self.log_sync.0.clone());
             }
         }
     };
 }
 
 store_metrics! {
-    entries "store_entries", "Entries that can be read";
-    expiring "store_expiring_entries", "Entries that expire some time";
-    expired "store_expired_entries", "Entries removed because their time was over, since the start";
-    entry_bytes "store_entry_bytes", "Bytes of memory that entries take";
-    overhead_bytes "store_overhead_bytes", "Bytes of memory that the tables around the entries take";
-    revision "store_revision", "The newest revision";
-    written_revision "store_written_revision", "The newest revision handed to the operating system";
-    durable_revision "store_durable_revision", "The newest revision on disk";
-    records "store_log_records", "Records written to the log since the start";
-    batches "store_log_batches", "Writes to the log since the start, each of one or more records";
-    log_written_bytes "store_log_written_bytes", "Bytes written to the log since the start";
-    syncs "store_log_syncs", "Syncs of the log since the start";
-    sync_micros "store_log_sync_microseconds", "Time spent in syncs of the log since the start";
-    segments "store_log_segments", "Files of the log";
-    log_bytes "store_log_bytes", "Bytes of log since the newest snapshot: a start has to replay them";
-    room_bytes "store_log_room_bytes", "Bytes that can be logged before another segment is needed";
-    snapshots "store_compactions", "Snapshots made since the start";
-    failed_snapshots "store_failed_compactions", "Snapshots that failed since the start";
-    snapshot_bytes "store_snapshot_bytes", "Bytes of the newest snapshot";
-    failed "store_failed", "1 when durability is lost and writes are refused for good";
-    disk_full "store_disk_full", "1 when there is no room for writes";
-    quarantined "store_quarantined", "1 when recovery set damaged bytes aside";
+    figures {
+        entries "Entries that can be read";
+        expiring_entries "Entries that expire some time";
+        entry_bytes "Bytes of memory that entries take";
+        overhead_bytes "Bytes of memory that the tables around the entries take";
+        revision "The newest revision";
+        written_revision "The newest revision handed to the operating system";
+        durable_revision "The newest revision on disk";
+        log_segments "Files of the log";
+        log_replay_bytes "Bytes of log since the newest snapshot: a start has to replay them";
+        log_room_bytes "Bytes that can be logged before another segment is needed";
+        snapshot_bytes "Bytes of the newest snapshot";
+        failed "1 when durability is lost and writes are refused for good";
+        disk_full "1 when there is no room for writes";
+        quarantined "1 when recovery set damaged bytes aside";
+    }
+    totals {
+        expired_entries "Entries removed because their time was over, since the start";
+        log_records "Records written to the log since the start";
+        log_batches "Writes to the log since the start, each of one or more records";
+        log_written_bytes "Bytes written to the log since the start";
+        log_syncs "Syncs of the log since the start";
+        snapshots "Snapshots made since the start";
+        failed_snapshots "Snapshots that failed since the start";
+    }
 }
 
 impl Default for Metrics {
@@ -87,6 +122,8 @@ impl Metrics {
     /// Every figure at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("standpipe");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What is running", version);
         let requests = Family::default();
         registry.register(
             "http_requests",
@@ -143,12 +180,23 @@ mod tests {
         metrics.requests("get_value", 200).inc();
         metrics.requests("get_value", 200).inc();
         metrics.store.entries.set(7);
+        metrics.store.log_syncs.set(3);
+        metrics.store.log_sync.set(Duration::from_millis(1500));
         let text = metrics.text().unwrap();
         assert!(
             text.contains(r#"standpipe_http_requests_total{operation="get_value",status="200"} 2"#),
             "{text}"
         );
         assert!(text.contains("standpipe_store_entries 7\n"), "{text}");
+        assert!(
+            text.contains("standpipe_store_log_syncs_total 3\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("standpipe_store_log_sync_seconds_total 1.5\n"),
+            "{text}"
+        );
+        assert!(text.contains("standpipe_build_info{version="), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -193,19 +193,21 @@ impl Embedded {
         metrics.entries.set(stats.entries);
         metrics.entry_bytes.set(stats.entry_bytes);
         metrics.overhead_bytes.set(stats.overhead_bytes);
-        metrics.expiring.set(stats.expiring);
-        metrics.expired.set(stats.expired);
+        metrics.expiring_entries.set(stats.expiring);
+        metrics.expired_entries.set(stats.expired);
         metrics.revision.set(stats.log.last_revision);
         metrics.written_revision.set(stats.log.written_revision);
         metrics.durable_revision.set(stats.log.durable_revision);
-        metrics.records.set(stats.log.records);
-        metrics.batches.set(stats.log.batches);
+        metrics.log_records.set(stats.log.records);
+        metrics.log_batches.set(stats.log.batches);
         metrics.log_written_bytes.set(stats.log.bytes);
-        metrics.syncs.set(stats.log.syncs);
-        metrics.sync_micros.set(stats.log.sync_nanos / 1000);
-        metrics.segments.set(stats.segments);
-        metrics.log_bytes.set(stats.log_bytes_since_snapshot);
-        metrics.room_bytes.set(stats.log.room);
+        metrics.log_syncs.set(stats.log.syncs);
+        metrics
+            .log_sync
+            .set(Duration::from_nanos(stats.log.sync_nanos));
+        metrics.log_segments.set(stats.segments);
+        metrics.log_replay_bytes.set(stats.log_bytes_since_snapshot);
+        metrics.log_room_bytes.set(stats.log.room);
         metrics.snapshots.set(stats.compactions);
         metrics.failed_snapshots.set(stats.failed_compactions);
         metrics.snapshot_bytes.set(stats.snapshot_bytes);
