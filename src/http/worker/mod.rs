@@ -9,7 +9,6 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
-use prometheus_client::metrics::counter::Counter;
 
 use super::call::Call;
 use super::code::Code;
@@ -18,6 +17,7 @@ use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{lookup, operations, pages, probes, values};
+use crate::metrics::Counter;
 
 /// What the requests of one worker thread share, beside what all requests share.
 pub(super) struct Worker {
