@@ -54,6 +54,18 @@ browser: _binary
 container:
     tests/container/run
 
+# The rows of docs/performance.md, all or some: just bench 1,2 --rounds 7
+bench *options: _release
+    nice -n 5 target/release/standpipe-bench rows --program target/release/standpipe {{options}}
+
+# Every row once, for a moment: to see that the benchmarks work
+bench-smoke: _release
+    target/release/standpipe-bench smoke --program target/release/standpipe
+
+# The store alone: just bench-store synced --threads 2 (get, apply, written, synced)
+bench-store *options:
+    cargo run --release --locked -p standpipe-bench -- store operations {{options}}
+
 # Licences, sources and banned crates (cargo install cargo-deny)
 deny:
     cargo deny --offline check bans licenses sources
@@ -61,3 +73,7 @@ deny:
 [private]
 _binary:
     cargo build --locked
+
+[private]
+_release:
+    cargo build --release --locked -p standpipe -p standpipe-bench

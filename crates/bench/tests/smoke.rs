@@ -1,0 +1,37 @@
+//! Every benchmark that needs no other program works: each for a moment.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::process::Command;
+
+#[test]
+fn every_benchmark_of_the_store_and_the_load_generator_runs() {
+    let output = Command::new(env!("CARGO_BIN_EXE_standpipe-bench"))
+        .arg("smoke")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complained}");
+    for part in [
+        "bare Get",
+        "bare Put",
+        "bare Mixed",
+        "store Get",
+        "store Apply",
+        "store Synced",
+        "row  1",
+        "row 14",
+    ] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn a_row_that_nobody_knows_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_standpipe-bench"))
+        .args(["rows", "99"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("row 99"));
+}
