@@ -1,5 +1,4 @@
 //! Every benchmark that needs no other program works: each for a moment.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::process::Command;
 
