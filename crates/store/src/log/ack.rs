@@ -189,7 +189,10 @@ impl Future for Wait {
         let Some(group) = line.groups.get(thread) else {
             return Poll::Pending;
         };
-        line.used.fetch_max(thread + 1, Ordering::SeqCst);
+        // Written once per thread: afterwards all threads only read it.
+        if line.used.load(Ordering::SeqCst) <= thread {
+            line.used.fetch_max(thread + 1, Ordering::SeqCst);
+        }
         let mut waiters = group.waiters.lock();
         if line.reached.load(Ordering::SeqCst) >= self.revision {
             return Poll::Ready(Ok(()));

@@ -15,9 +15,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::frame::{self, Batch, HEADER, Seeds};
 use super::preparer::{SealJob, is_full};
@@ -170,6 +171,9 @@ impl Writer {
                 }
             }
             queue.writer_idle = false;
+            // Whoever woke this thread is in the middle of more: where the processors are busy it goes on first, and what
+            // it adds shares the write, the sync and the wakes. Where one is free this returns at once.
+            MutexGuard::unlocked(&mut queue, thread::yield_now);
         }
     }
 
