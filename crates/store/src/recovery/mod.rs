@@ -74,7 +74,14 @@ impl Locked {
             }
         };
         let dir = match storage.open_dir(FOLDER) {
-            Ok(dir) => dir,
+            Ok(dir) => {
+                if access == Access::Own {
+                    // A first start that ended between the rename and its sync has left this to us.
+                    let synced = storage.sync();
+                    synced.map_err(OpenError::sync(storage.display(FOLDER)))?;
+                }
+                dir
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Own => {
                 create(&storage)?
             }
