@@ -244,6 +244,10 @@ impl Core {
         if keyspace.durability() == Durability::Memory {
             return Ok(None);
         }
+        // The room is closed as well, a moment after the first have been told.
+        if let Some(lost) = self.log.lost() {
+            return Err(lost.clone().into());
+        }
         let limit = self.log.max_record_bytes();
         if len > limit {
             return Err(WriteError::TooLarge { limit, actual: len });
