@@ -1,7 +1,7 @@
 //! The torture tests of the store: damage, crashes and failures, held against a model of what was promised.
 //!
 //! They use the public API and the simulated machine alone. Longer runs by environment variables:
-//! `STANDPIPE_CRASH_STATES`, `STANDPIPE_DAMAGE=every-bit`.
+//! `STANDPIPE_CRASH_STATES=10000`, `STANDPIPE_HISTORIES=1000`, `STANDPIPE_FAULTS=every`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +11,7 @@
 
 mod concurrent;
 mod crash;
+mod faults;
 mod harness;
 mod model;
 mod workload;

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 use rustix::io::Errno;
 
-use super::choice::AllLost;
 use super::disk::NodeId;
 use super::file::{SimFile, SimLock};
-use super::plan::{Call, Effect, Judgement};
+use super::plan::{Call, Judgement};
 use super::{SimDir, State, UNLIMITED};
 use crate::fs::{Dir, File, Lock, Space, is_name};
 
@@ -177,15 +176,11 @@ impl Dir for SimDir {
 
     fn sync(&self) -> io::Result<()> {
         let (mut state, judgement) = self.begin(Call::SyncDir, self.own_name())?;
-        let State { disk, dice, .. } = &mut *state;
-        if let Some(dir) = disk.dir(self.node) {
-            match judgement.0 {
-                Some(Effect::Fail(_)) => dir.sync_fails(&mut AllLost),
-                Some(Effect::FailPartly(_)) => dir.sync_fails(dice),
-                Some(Effect::FailAfter(_) | Effect::Short(_)) | None => dir.sync(),
-            }
-        }
+        // Entries are metadata: unlike pages they stay to be written when a sync fails.
         judgement.before()?;
+        if let Some(dir) = state.disk.dir(self.node) {
+            dir.sync();
+        }
         judgement.after()
     }
 

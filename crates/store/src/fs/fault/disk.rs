@@ -263,11 +263,6 @@ impl DirNode {
         }
     }
 
-    pub(super) fn sync_fails(&mut self, chooser: &mut dyn Choose) {
-        self.durable = self.crashed(chooser);
-        self.pending.clear();
-    }
-
     /// The entries that a power cut leaves: each operation is there or not, but never without the earlier ones on the
     /// same names.
     fn crashed(&self, chooser: &mut dyn Choose) -> BTreeMap<String, NodeId> {
@@ -360,7 +355,8 @@ impl Disk {
         let mut left = self.clone();
         for node in &mut left.nodes {
             if let Node::Dir(dir) = node {
-                dir.sync_fails(chooser);
+                dir.durable = dir.crashed(chooser);
+                dir.pending.clear();
                 dir.cached.clone_from(&dir.durable);
                 // A removal that did not reach the disk has not happened.
                 dir.removed = false;

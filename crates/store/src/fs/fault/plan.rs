@@ -90,10 +90,10 @@ impl Call {
 /// What a fault does to the call that meets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// The call fails with this error number. A failed sync marks the dirty pages clean without writing them, as Linux
-    /// does; any other call leaves everything as it was.
+    /// The call fails with this error number. A failed sync of a file marks the dirty pages clean without writing them, as
+    /// Linux does; any other call leaves everything as it was.
     Fail(Errno),
-    /// As [`Effect::Fail`], but a sync writes some of the sectors (entries, for a directory) before it fails.
+    /// As [`Effect::Fail`], but a sync of a file writes some of the sectors before it fails.
     FailPartly(Errno),
     /// The call does its work, and reports this error all the same.
     FailAfter(Errno),
