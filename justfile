@@ -17,6 +17,10 @@ serve *arguments:
 test *steps:
     ./tests/run {{steps}}
 
+# Crash states of the simulated machine, and every bit of a store flipped, longer than in tests/run
+torture STATES="10000":
+    STANDPIPE_CRASH_STATES={{STATES}} STANDPIPE_DAMAGE=every-bit cargo test --locked --release -p standpipe-store --test torture
+
 # kill -9 under load, N times, with an audit of what was acknowledged
 crashes N="100" *options: _binary
     python3 -m live.crashes --kills {{N}} {{options}}
