@@ -1,7 +1,8 @@
 //! The torture tests of the store: damage, crashes and failures, held against a model of what was promised.
 //!
 //! They use the public API and the simulated machine alone. Longer runs by environment variables:
-//! `STANDPIPE_CRASH_STATES=10000`, `STANDPIPE_HISTORIES=1000`, `STANDPIPE_FAULTS=every`.
+//! `STANDPIPE_CRASH_STATES=10000`, `STANDPIPE_HISTORIES=1000`, `STANDPIPE_FAULTS=every`,
+//! `STANDPIPE_DAMAGE=every-bit`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,4 +15,5 @@ mod crash;
 mod faults;
 mod harness;
 mod model;
+mod recovery;
 mod workload;
