@@ -1,6 +1,9 @@
 //! The engine in this process: the only file that touches `standpipe-store`. It waits until what an answer tells of is as
 //! durable as the keyspace promises, and gives up after a time. It must not know limits, defaults or HTTP.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use standpipe_store::fs::Dir;
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
     Clock, CompactError, Deleted, ErrorClass, Keyspace, Level, Lost, Meta, Phase, Putted, Read,
@@ -96,20 +100,11 @@ pub fn open(options: Options, opening: &Opening) -> Result<Engine, OpenError> {
         message: format!("storage.path {}: {error}", options.path.display()),
         exit_code: 74,
     })?;
-    let store = Store::open(
+    Ok(Engine::Embedded(Embedded::open(
         Arc::new(directory),
-        Arc::new(Clock::system()),
-        options.store,
-        &opening.0,
-    )?;
-    let keyspace = store
-        .keyspace(DEFAULT)
-        .expect("the store makes the default keyspace when it is opened");
-    Ok(Engine::Embedded(Embedded {
-        store,
-        keyspace,
-        read_wait: options.read_wait,
-    }))
+        options,
+        opening,
+    )?))
 }
 
 /// Opens the directory, and makes it where it is absent, for good: a power cut must not take it from under the data.
@@ -155,6 +150,27 @@ impl Draft {
 }
 
 impl Embedded {
+    fn open(
+        directory: Arc<dyn Dir>,
+        options: Options,
+        opening: &Opening,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(
+            directory,
+            Arc::new(Clock::system()),
+            options.store,
+            &opening.0,
+        )?;
+        let keyspace = store
+            .keyspace(DEFAULT)
+            .expect("the store makes the default keyspace when it is opened");
+        Ok(Self {
+            store,
+            keyspace,
+            read_wait: options.read_wait,
+        })
+    }
+
     pub(super) fn default_entries(&self) -> Entries {
         Entries {
             engine: self.clone(),
