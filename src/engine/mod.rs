@@ -4,6 +4,7 @@
 
 mod embedded;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl MediaType {
 }
 
 /// A value with its facts, as it was met. Cloning copies no bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Entry {
     /// The bytes, exactly as they were put.
     pub value: Bytes,
@@ -73,6 +74,16 @@ pub struct Entry {
     pub content_encoding: Option<Arc<str>>,
     /// When the entry leaves, in Unix milliseconds.
     pub expires_at_ms: Option<u64>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values are never shown: they may be secrets.
+        f.debug_struct("Entry")
+            .field("len", &self.value.len())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is said of a value that is about to be written.
