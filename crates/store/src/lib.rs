@@ -9,6 +9,11 @@
 //!
 //! The crate knows no HTTP, no JSON and no async runtime; its futures may be polled by any.
 
+#[cfg(all(feature = "seeded-bug", not(debug_assertions)))]
+compile_error!(
+    "the bug-* features are for the tests of the tests: never build a release with them"
+);
+
 mod clock;
 mod compaction;
 mod error;

@@ -93,7 +93,8 @@ impl Header {
         let len = u32_at(0)?;
         // The cheap questions first: most of what is asked about while looking for lost records is not a header at all.
         let plausible = kind != 0 && flags <= CHUNKED && u64_at(0)? >> 48 == 0 && len <= max_len;
-        if !plausible || u32_at(FIELDS)? != seeds.header_crc(offset, fields) {
+        let right = u32_at(FIELDS)? == seeds.header_crc(offset, fields);
+        if !plausible || !(right || cfg!(feature = "bug-one-crc")) {
             return None;
         }
         let payload_crc = u32_at(FIELDS + 4)?;

@@ -253,6 +253,8 @@ impl Writer {
         counters.batches.fetch_add(1, Ordering::Relaxed);
         counters.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.shared.acks.publish(Level::Written, last);
+        #[cfg(feature = "bug-ack-before-sync")]
+        self.shared.acks.publish(Level::Durable, last);
         Ok(())
     }
 
@@ -305,7 +307,10 @@ impl Writer {
         };
         let clock = &self.shared.clock;
         let started = clock.monotonic();
-        if let Err(error) = active.file.sync_data() {
+        let synced = active.file.sync_data();
+        #[cfg(feature = "bug-retry-failed-sync")]
+        let synced = synced.or_else(|_| active.file.sync_data());
+        if let Err(error) = synced {
             return Err(ended(&self.shared, active.number, "sync", &error));
         }
         self.last_activity = clock.monotonic();
@@ -382,6 +387,7 @@ impl Writer {
         }
         let durable = self.shared.acks.reached(Level::Durable);
         self.write_bare(kind::SEAL, durable)?;
+        #[cfg(not(feature = "bug-seal-unsynced"))]
         self.sync()?;
         if let Some(active) = self.active.take() {
             let sealed = Sealed {

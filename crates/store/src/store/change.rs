@@ -279,7 +279,12 @@ impl Core {
                 wake: None,
             };
         }
+        #[cfg(feature = "bug-revision-outside-lock")]
+        let revision = self.log.queue().next_revision();
+        #[cfg(feature = "bug-revision-outside-lock")]
+        std::thread::yield_now();
         let mut queue = self.log.queue();
+        #[cfg(not(feature = "bug-revision-outside-lock"))]
         let revision = queue.next_revision();
         let used = match entry {
             None => queue.push(code, time_ms, level, Payload::whole(prefix)),
@@ -415,7 +420,11 @@ impl Core {
         let mut shards = keyspace.map.write_all();
         let now_ms = self.clock.now_ms();
         let seen = shards.iter().map(|shard| shard.mark()).max().unwrap_or(0);
-        let fields = (kind::FLUSH, now_ms, level);
+        let mut fields = (kind::FLUSH, now_ms, level);
+        if cfg!(feature = "bug-flush-not-logged") {
+            // A record of a revision that does nothing: the payload reads as the deletion of the empty key.
+            fields.0 = kind::DELETE;
+        }
         let Queued {
             revision,
             used,
@@ -423,6 +432,7 @@ impl Core {
         } = self.queue(grant.as_ref(), fields, &payload, None);
         let drained: Vec<_> = shards
             .iter_mut()
+            .skip(usize::from(cfg!(feature = "bug-flush-misses-a-shard")))
             .map(|shard| shard.flush(revision))
             .collect();
         drop(shards);
@@ -443,8 +453,12 @@ impl Core {
     /// The current version, and what an answer about it rests on.
     fn current(&self, found: &Lookup<'_>) -> (Option<Version>, u64) {
         match found {
+            #[cfg(feature = "bug-refuse-before-durable")]
+            Lookup::Live(entry) => (Some(self.version_of(entry.revision())), 0),
+            #[cfg(not(feature = "bug-refuse-before-durable"))]
             Lookup::Live(entry) => (Some(self.version_of(entry.revision())), entry.revision()),
             Lookup::Expired(entry) => (None, entry.revision()),
+            Lookup::Absent { seen } if cfg!(feature = "bug-absent-before-durable") => (None, 0),
             Lookup::Absent { seen } => (None, *seen),
         }
     }

@@ -155,6 +155,16 @@ impl Model {
         self.changes.keys().next_back().copied().unwrap_or(0)
     }
 
+    /// The newest change of a key: what an answer about it rests on.
+    pub(crate) fn newest_of(&self, key: &[u8]) -> u64 {
+        let mut changes = self.changes.iter().rev();
+        let newest = changes.find(|(_, change)| match change {
+            Change::Put(of, _) | Change::Delete(of) => of == key,
+            Change::Flush => true,
+        });
+        newest.map_or(0, |(revision, _)| *revision)
+    }
+
     /// What is visible at `now_ms` after all changes up to `revision`.
     pub(crate) fn contents(&self, revision: u64, now_ms: u64) -> Contents {
         let mut contents = Contents::new();

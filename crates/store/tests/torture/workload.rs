@@ -252,6 +252,7 @@ impl Workload {
                 assert_eq!(put.own, None);
                 assert_eq!(current.is_some(), existed);
                 self.say(format!("put refused, seen {}", put.seen));
+                self.rests(key, put.seen);
             }
         }
         self.maybe_wait(put.seen.max(put.own.unwrap_or(0)));
@@ -270,6 +271,7 @@ impl Workload {
             Err(e) => return self.failed("delete", &e),
         };
         self.say(format!("delete {:?}", delete.own));
+        self.rests(&key, delete.seen);
         match delete.outcome {
             Deleted::Removed => assert!(existed),
             Deleted::Absent => assert!(!existed),
@@ -280,6 +282,16 @@ impl Workload {
             self.model.took(own, Change::Delete(key));
         }
         self.maybe_wait(seen);
+    }
+
+    /// An answer waits for the newest change of its key, unless that is durable already.
+    fn rests(&self, key: &[u8], seen: u64) {
+        let newest = self.model.newest_of(key);
+        let durable = self.store().has_reached(Level::Durable, newest);
+        assert!(
+            seen >= newest || durable,
+            "the answer waits for {seen}, the key was changed by {newest}"
+        );
     }
 
     fn flush(&mut self) {
@@ -307,6 +319,7 @@ impl Workload {
             .contents(self.model.newest(), now_ms)
             .remove(&key);
         assert_eq!(read.entry.map(|entry| seen(&store, &entry)), expected);
+        self.rests(&key, read.seen);
         self.wait_for(read.seen);
     }
 
