@@ -47,11 +47,11 @@ hostile *options: _binary
     python3 -m live.hostile {{options}}
 
 # schemathesis against the running server, longer than in tests/run
-contract N="300": _binary
+contract N="300": _binary _environment
     {{python}} -m live.contract --examples {{N}}
 
 # /docs/ in headless Chromium
-browser: _binary
+browser: _binary _environment
     {{python}} -m live.try_it_out
 
 # Build the image and run it: read-only root, a fresh ext4 volume, kill -9, an arbitrary user (needs root, buildah, podman)
@@ -73,6 +73,10 @@ bench-store *options:
 # Licences, sources and banned crates (cargo install cargo-deny)
 deny:
     cargo deny --offline check bans licenses sources
+
+[private]
+_environment:
+    ./tests/run environment
 
 [private]
 _binary:
