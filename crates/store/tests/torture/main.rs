@@ -10,6 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod answers;
 mod concurrent;
 mod crash;
 mod faults;
