@@ -38,7 +38,7 @@ fn every_crash_state_is_a_prefix_that_holds_what_was_promised() {
         torture(seed.parse().unwrap());
         return;
     }
-    let wanted = rounds("STANDPIPE_CRASH_STATES", 1_000);
+    let wanted = rounds("STANDPIPE_CRASH_STATES", 10_000);
     let first = rounds("STANDPIPE_TORTURE_FIRST_SEED", 1);
     let mut states = 0;
     for seed in first.. {
