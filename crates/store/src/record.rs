@@ -321,6 +321,8 @@ pub(crate) fn take_parts<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<Parts<
     } else {
         Some(take.u64()?)
     };
+    #[cfg(feature = "bug-relative-expiry")]
+    let expires_at_ms = expires_at_ms.map(|at| at + 1_000);
     let created_at_ms = if flags & HAS_CREATED == 0 {
         time_ms
     } else {

@@ -478,11 +478,6 @@ fn apply(
 }
 
 fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> Entry {
-    #[cfg(feature = "bug-relative-expiry")]
-    let parts = &Parts {
-        expires_at_ms: parts.expires_at_ms.map(|at| at + 1_000),
-        ..*parts
-    };
     let mut entry = Entry::reserve(parts, value.len(), facts);
     entry.fill(|place| place.copy_from_slice(value));
     entry.set_revision(revision);

@@ -1,0 +1,112 @@
+//! Between the engine's words and the store's: entries, versions, conditions, failures. It must not do anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use standpipe_store::{CompactError, Lost, Store, WriteError};
+
+use crate::engine::{Conditions, Entry, Failure, MediaType, Version, Versions};
+
+/// An entry of the store as the engine shows it.
+pub(super) fn shown(store: &Store, entry: standpipe_store::Entry) -> Entry {
+    let facts = store.facts(&entry);
+    let media_type = match &*facts.content_type {
+        MediaType::TEXT => MediaType::Text,
+        MediaType::BINARY => MediaType::Binary,
+        _ => MediaType::Named(Arc::clone(&facts.content_type)),
+    };
+    Entry {
+        version: ours(store.version(&entry)),
+        media_type,
+        content_encoding: facts.content_encoding.clone(),
+        expires_at_ms: entry.expires_at_ms(),
+        value: entry.into_bytes(),
+    }
+}
+
+/// A version of the store as the engine shows it.
+pub(super) fn ours(version: standpipe_store::Version) -> Version {
+    Version {
+        mark: version.mark,
+        revision: version.revision,
+    }
+}
+
+/// The versions that conditions name, in the store's type.
+pub(super) struct Named {
+    if_match: Vec<standpipe_store::Version>,
+    if_none_match: Vec<standpipe_store::Version>,
+}
+
+impl Named {
+    pub(super) fn by(when: &Conditions) -> Self {
+        let theirs = |ours: &Version| standpipe_store::Version {
+            mark: ours.mark,
+            revision: ours.revision,
+        };
+        let named = |versions: &Option<Versions>| match versions {
+            Some(Versions::OneOf(versions)) => versions.iter().map(theirs).collect(),
+            Some(Versions::Any) | None => Vec::new(),
+        };
+        Self {
+            if_match: named(&when.if_match),
+            if_none_match: named(&when.if_none_match),
+        }
+    }
+
+    pub(super) fn conditions(&self, when: &Conditions) -> standpipe_store::Conditions<'_> {
+        standpipe_store::Conditions {
+            if_match: when
+                .if_match
+                .as_ref()
+                .map(|versions| theirs(versions, &self.if_match)),
+            if_none_match: when
+                .if_none_match
+                .as_ref()
+                .map(|versions| theirs(versions, &self.if_none_match)),
+        }
+    }
+}
+
+fn theirs<'a>(
+    versions: &Versions,
+    named: &'a [standpipe_store::Version],
+) -> standpipe_store::Versions<'a> {
+    match versions {
+        Versions::Any => standpipe_store::Versions::Any,
+        Versions::OneOf(_) => standpipe_store::Versions::OneOf(named),
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        Self::Lost {
+            reason: lost.reason,
+        }
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::DiskFull => Self::DiskFull,
+            WriteError::Overloaded { waited_ms } => Self::Overloaded {
+                waited: Duration::from_millis(waited_ms),
+            },
+            WriteError::Lost(lost) => lost.into(),
+            WriteError::TooLarge { limit, actual } => Self::TooLarge { limit, actual },
+            WriteError::Closing => Self::Closing,
+        }
+    }
+}
+
+impl From<CompactError> for Failure {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::NoSpace { .. } => Self::DiskFull,
+            CompactError::Lost(lost) => lost.into(),
+            CompactError::Closing => Self::Closing,
+            CompactError::Discarded(reason) => Self::NoSnapshot { reason },
+        }
+    }
+}
