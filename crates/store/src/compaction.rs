@@ -65,6 +65,10 @@ impl Compaction<'_> {
         &self,
         pause: impl FnMut(Duration) -> bool,
     ) -> Result<Compacted, CompactError> {
+        // First of all: a store that has lost durability has nothing good to say about its snapshots either.
+        if let Some(lost) = self.log.lost() {
+            return Err(lost.clone().into());
+        }
         let newest = self
             .manifest
             .with(|manifest| manifest.snapshots.last().copied());
