@@ -122,6 +122,11 @@ impl Keyspaces {
         drop(dropped);
     }
 
+    /// How many parts each keyspace has.
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.clamp(1, 1 << 16).next_power_of_two()
+    }
+
     pub(crate) fn by_id(&self, id: u32) -> ById {
         let table = self.table.read();
         match table.by_id.get(&id) {

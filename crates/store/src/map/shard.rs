@@ -109,10 +109,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// A shard that is being filled by recovery.
-    pub(crate) fn loading() -> Self {
+    /// A shard that is being filled by recovery, with room for about `entries`: tables that grow leave their former selves
+    /// behind in the allocator.
+    pub(crate) fn loading(entries: usize) -> Self {
         Self {
             loading: true,
+            table: HashTable::with_capacity(entries),
+            slots: Vec::with_capacity(entries),
             ..Self::default()
         }
     }
@@ -194,6 +197,10 @@ impl Shard {
 
     fn insert(&mut self, hash: u32, entry: Entry) {
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                // Doubling would leave up to eight bytes of air for each entry.
+                self.slots.reserve_exact(self.slots.len() / 8 + 16);
+            }
             self.slots.push(None);
             slot32(self.slots.len() - 1)
         });
@@ -339,8 +346,8 @@ impl Shard {
             .iter()
             .enumerate()
             .filter(|(_, place)| place.is_some());
-        let slots = slots.map(|(slot, _)| slot32(slot)).collect();
-        self.index = Index::build(slots, keys_of(&self.slots));
+        let slots: Vec<u32> = slots.map(|(slot, _)| slot32(slot)).collect();
+        self.index = Index::build(&slots, keys_of(&self.slots));
         self.loading = false;
     }
 
@@ -501,7 +508,7 @@ mod tests {
 
     #[test]
     fn a_flush_keeps_what_is_newer_than_itself() {
-        let mut shard = Shard::loading();
+        let mut shard = Shard::loading(0);
         for (key, revision) in [("a", 1), ("b", 7), ("c", 3)] {
             put(&mut shard, key, revision);
         }

@@ -9,23 +9,26 @@
 //! 5. [`Begun`]: the tail is cut where it was torn, a new segment is made, and one manifest names it, seals every
 //!    older segment, and tells the new incarnation. Only then may anything be acknowledged.
 
+mod apply;
 mod begin;
 mod replay;
 mod verdict;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use crate::error::{Damage, OpenError, Verdict};
 use crate::fs::{self, Dir, File, Lock};
+use crate::int::narrow;
 use crate::log::segment;
 use crate::manifest::{self, Manifest};
-use crate::map::{ById, Contents, Effect, Entry, HASH_ALGORITHM, Shard};
+use crate::map::{ById, Contents, Effect, Entry, HASH_ALGORITHM, Keyspace, Place, Shard};
 use crate::options::Options;
 use crate::progress::{Phase, Progress};
 use crate::record::Malformed;
-use crate::snapshot::reader::ReadError;
-use crate::snapshot::{self, Identity, Stored};
+use crate::snapshot::reader::{Entries, ReadError};
+use crate::snapshot::{self, Footer, Identity, Stored};
 pub(crate) use begin::{Begun, cut as cut_segment};
 pub(crate) use replay::Replayed;
 
@@ -235,26 +238,49 @@ struct SnapshotSink<'a> {
     progress: &'a Progress,
 }
 
-impl snapshot::reader::Sink for SnapshotSink<'_> {
-    fn entry(&self, keyspace: u32, stored: &Stored<'_>) -> Result<(), Malformed> {
-        match self.contents.keyspaces.by_id(keyspace) {
-            ById::Known(keyspace) => {
-                let mut entry =
-                    Entry::reserve(&stored.parts, stored.value.len(), &self.contents.facts);
-                entry.fill(|value| value.copy_from_slice(stored.value));
-                entry.set_revision(stored.revision);
-                let place = keyspace.map.place(stored.parts.key);
-                drop(keyspace.map.write(place.shard).apply(
-                    place.hash,
-                    Effect::Put(entry),
-                    u64::MAX,
-                ));
-                Ok(())
-            }
-            // Dropped while the snapshot was written.
-            ById::Dropped => Ok(()),
-            ById::Unknown => Err(Malformed("an entry of a keyspace that nobody knows")),
+impl SnapshotSink<'_> {
+    fn entry(&self, stored: &Stored<'_>) -> Entry {
+        let mut entry = Entry::reserve(&stored.parts, stored.value.len(), &self.contents.facts);
+        entry.fill(|value| value.copy_from_slice(stored.value));
+        entry.set_revision(stored.revision);
+        entry
+    }
+}
+
+/// Puts loaded entries into the map: a snapshot is written shard by shard, so a block needs one lock or two.
+fn put_all(keyspace: &Keyspace, mut entries: VecDeque<(Place, Entry)>) {
+    while let Some((first, _)) = entries.front() {
+        let number = first.shard;
+        let mut shard = keyspace.map.write(number);
+        while let Some((place, entry)) = entries.pop_front_if(|(place, _)| place.shard == number) {
+            drop(shard.apply(place.hash, Effect::Put(entry), u64::MAX));
         }
+    }
+}
+
+impl snapshot::reader::Sink for SnapshotSink<'_> {
+    fn block(&self, keyspace: u32, entries: &mut Entries<'_>) -> Result<u32, Malformed> {
+        let keyspace = match self.contents.keyspaces.by_id(keyspace) {
+            ById::Known(keyspace) => Some(keyspace),
+            // Dropped while the snapshot was written.
+            ById::Dropped => None,
+            ById::Unknown => return Err(Malformed("entries of a keyspace that nobody knows")),
+        };
+        let mut count = 0;
+        // Read and allocated before any lock: the threads beside this one mostly want the same shard.
+        let mut loaded = VecDeque::new();
+        for stored in entries {
+            let stored = stored?;
+            count += 1;
+            if let Some(keyspace) = &keyspace {
+                let place = keyspace.map.place(stored.parts.key);
+                loaded.push_back((place, self.entry(&stored)));
+            }
+        }
+        if let Some(keyspace) = keyspace {
+            put_all(&keyspace, loaded);
+        }
+        Ok(count)
     }
 
     fn progress(&self, bytes: u64) {
@@ -357,6 +383,19 @@ fn load_snapshot(
     })
 }
 
+/// How many entries a shard is made ready for. Where there are several keyspaces nobody knows whose the entries are.
+fn entries_per_shard(footer: &Footer, len: u64, contents: &Contents) -> usize {
+    /// An entry takes more than this in a snapshot, so that a wrong count cannot ask for too much memory.
+    const SMALLEST: u64 = 16;
+    if footer.keyspaces.len() != 1 {
+        return 0;
+    }
+    let entries = narrow(footer.entries.min(len / SMALLEST));
+    let mean = entries / contents.keyspaces.shards();
+    // Shards differ by chance; the few that have more grow.
+    mean + mean / 64
+}
+
 /// Checks a snapshot against the manifest and hands everything in it to `contents`.
 pub(crate) fn read_snapshot(
     file: &dyn File,
@@ -377,8 +416,11 @@ pub(crate) fn read_snapshot(
     for id in &footer.dropped {
         contents.keyspaces.drop_id(*id);
     }
+    let per_shard = entries_per_shard(&footer, snapshot.len, contents);
     for keyspace in &footer.keyspaces {
-        contents.keyspaces.set(keyspace, Shard::loading);
+        contents
+            .keyspaces
+            .set(keyspace, || Shard::loading(per_shard));
     }
     snapshot::reader::blocks(
         file,

@@ -1,20 +1,20 @@
 //! Stage 4: the log goes into the map, up to its first invalid place, and that place gets its verdict.
 
 use std::fmt;
-use std::sync::Arc;
 
+use super::apply::{Recent, apply};
 use super::verdict::{Judged, Scanned, judge};
 use super::{Found, Loaded};
 use crate::error::{Damage, OpenError, Verdict};
 use crate::fs;
 use crate::int::{narrow, wide};
-use crate::log::reader::{Behind, End, Found as FoundRecord, Stop, behind, first_expected, scan};
+use crate::log::reader::{Behind, End, Stop, behind, first_expected, scan};
 use crate::log::segment::{self, SEGMENT_HEADER, SegmentHeader};
 use crate::manifest::{Sealed, Segment};
-use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Shard};
+use crate::map::Contents;
 use crate::options::TailPolicy;
 use crate::progress::{Phase, Progress};
-use crate::record::{Parts, Record};
+use crate::record::Record;
 
 /// A segment that begins the next stage: where its records end, and what they amount to.
 #[derive(Debug)]
@@ -408,89 +408,15 @@ impl Reading<'_> {
     fn replay(&self, header: &SegmentHeader, bytes: &[u8]) -> End {
         let contents = &self.loaded.contents;
         let s = self.loaded.s;
+        let mut recent = Recent::default();
         scan(bytes, header, self.expected, |found| {
             let record = Record::decode(found.header.kind, found.payload, found.header.time_ms);
             let record = record.map_err(|malformed| malformed.0)?;
             if found.header.revision > s {
-                apply(contents, found, &record)
+                apply(contents, &mut recent, found, &record)
             } else {
                 Ok(())
             }
         })
     }
-}
-
-/// Does to the map what a record says.
-fn apply(
-    contents: &Contents,
-    found: &FoundRecord<'_>,
-    record: &Record<'_>,
-) -> Result<(), &'static str> {
-    let revision = found.header.revision;
-    let keyspace = |id| match contents.keyspaces.by_id(id) {
-        ById::Known(keyspace) => Ok(Some(keyspace)),
-        ById::Dropped => Ok(None),
-        ById::Unknown => Err("a record of a keyspace that nobody knows"),
-    };
-    match record {
-        Record::Put {
-            keyspace: id,
-            parts,
-            value,
-        } => {
-            if let Some(keyspace) = keyspace(*id)? {
-                let entry = put(parts, value, revision, &contents.facts);
-                change(&keyspace, parts.key, Effect::Put(entry));
-            }
-        }
-        Record::Delete { keyspace: id, key } => {
-            if let Some(keyspace) = keyspace(*id)? {
-                change(&keyspace, key, Effect::Delete { key, revision });
-            }
-        }
-        Record::Expire { keyspace: id, keys } => {
-            if let Some(keyspace) = keyspace(*id)? {
-                for key in keys {
-                    change(&keyspace, key, Effect::Remove { key, revision });
-                }
-            }
-        }
-        Record::Flush { keyspace: id } => {
-            if let Some(keyspace) = keyspace(*id)? {
-                for shard in 0..keyspace.map.shards() {
-                    drop(keyspace.map.write(shard).flush(revision));
-                }
-            }
-        }
-        Record::Keyspace(record) => {
-            if !matches!(contents.keyspaces.by_id(record.id), ById::Dropped) {
-                contents.keyspaces.set(record, Shard::loading);
-            }
-        }
-        Record::Drop { keyspace: id } => {
-            if keyspace(*id)?.is_some() {
-                contents.keyspaces.drop_id(*id);
-            }
-        }
-        Record::Seal | Record::Mark => {}
-    }
-    Ok(())
-}
-
-fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> Entry {
-    let mut entry = Entry::reserve(parts, value.len(), facts);
-    entry.fill(|place| place.copy_from_slice(value));
-    entry.set_revision(revision);
-    entry
-}
-
-fn change(keyspace: &Arc<Keyspace>, key: &[u8], effect: Effect<'_>) {
-    let place = keyspace.map.place(key);
-    // Everything that is replayed is durable: no mark of a deletion has to stay.
-    drop(
-        keyspace
-            .map
-            .write(place.shard)
-            .apply(place.hash, effect, u64::MAX),
-    );
 }

@@ -73,10 +73,13 @@ pub(crate) fn footer(file: &dyn File, len: u64, identity: &Identity) -> Result<F
     Ok(footer)
 }
 
+/// The entries of a block as they are read.
+pub(crate) type Entries<'b> = dyn Iterator<Item = Result<Stored<'b>, Malformed>> + 'b;
+
 /// Something that takes the entries of a snapshot, from several threads at once.
 pub(crate) trait Sink: Sync {
-    /// Takes an entry of keyspace `keyspace`.
-    fn entry(&self, keyspace: u32, stored: &Stored<'_>) -> Result<(), Malformed>;
+    /// Takes the entries of a block, all of keyspace `keyspace`, and tells how many there were.
+    fn block(&self, keyspace: u32, entries: &mut Entries<'_>) -> Result<u32, Malformed>;
     /// `bytes` more of the file have been read.
     fn progress(&self, bytes: u64);
 }
@@ -173,13 +176,9 @@ fn check(
                 detail: "a block does not match its checksum",
             });
         }
-        let mut count = 0_u32;
-        for stored in entries(&body) {
-            let stored = stored.map_err(damaged(offset))?;
-            sink.entry(header.keyspace, &stored)
-                .map_err(damaged(offset))?;
-            count += 1;
-        }
+        let count = sink
+            .block(header.keyspace, &mut entries(&body))
+            .map_err(damaged(offset))?;
         if count != header.count {
             return Err(ReadError::Damaged {
                 offset,
@@ -193,8 +192,13 @@ fn check(
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn entry(&self, _: u32, _: &Stored<'_>) -> Result<(), Malformed> {
-        Ok(())
+    fn block(&self, _: u32, entries: &mut Entries<'_>) -> Result<u32, Malformed> {
+        let mut count = 0;
+        for stored in entries {
+            stored?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     fn progress(&self, _: u64) {}

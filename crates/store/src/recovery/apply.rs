@@ -1,0 +1,101 @@
+//! Does to the map what the records of the log say, one after the other. It knows neither files nor segments.
+
+use std::sync::Arc;
+
+use crate::log::reader::Found as FoundRecord;
+use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Shard};
+use crate::record::{Parts, Record};
+
+/// The keyspace of the last record: nearly always that of the next.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Option<Arc<Keyspace>>);
+
+impl Recent {
+    /// The keyspace of a record; `None` where it was dropped since.
+    fn keyspace(
+        &mut self,
+        contents: &Contents,
+        id: u32,
+    ) -> Result<Option<&Keyspace>, &'static str> {
+        if self.0.as_ref().is_none_or(|keyspace| keyspace.id() != id) {
+            self.0 = match contents.keyspaces.by_id(id) {
+                ById::Known(keyspace) => Some(keyspace),
+                ById::Dropped => None,
+                ById::Unknown => return Err("a record of a keyspace that nobody knows"),
+            };
+        }
+        Ok(self.0.as_deref())
+    }
+}
+
+/// Does to the map what a record says.
+pub(super) fn apply(
+    contents: &Contents,
+    recent: &mut Recent,
+    found: &FoundRecord<'_>,
+    record: &Record<'_>,
+) -> Result<(), &'static str> {
+    let revision = found.header.revision;
+    match record {
+        Record::Put {
+            keyspace: id,
+            parts,
+            value,
+        } => {
+            if let Some(keyspace) = recent.keyspace(contents, *id)? {
+                let entry = put(parts, value, revision, &contents.facts);
+                change(keyspace, parts.key, Effect::Put(entry));
+            }
+        }
+        Record::Delete { keyspace: id, key } => {
+            if let Some(keyspace) = recent.keyspace(contents, *id)? {
+                change(keyspace, key, Effect::Delete { key, revision });
+            }
+        }
+        Record::Expire { keyspace: id, keys } => {
+            if let Some(keyspace) = recent.keyspace(contents, *id)? {
+                for key in keys {
+                    change(keyspace, key, Effect::Remove { key, revision });
+                }
+            }
+        }
+        Record::Flush { keyspace: id } => {
+            if let Some(keyspace) = recent.keyspace(contents, *id)? {
+                for shard in 0..keyspace.map.shards() {
+                    drop(keyspace.map.write(shard).flush(revision));
+                }
+            }
+        }
+        Record::Keyspace(record) => {
+            if !matches!(contents.keyspaces.by_id(record.id), ById::Dropped) {
+                contents.keyspaces.set(record, || Shard::loading(0));
+            }
+        }
+        Record::Drop { keyspace: id } => {
+            if recent.keyspace(contents, *id)?.is_some() {
+                recent.0 = None;
+                contents.keyspaces.drop_id(*id);
+            }
+        }
+        Record::Seal | Record::Mark => {}
+    }
+    Ok(())
+}
+
+fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> Entry {
+    let mut entry = Entry::reserve(parts, value.len(), facts);
+    entry.fill(|place| place.copy_from_slice(value));
+    entry.set_revision(revision);
+    entry
+}
+
+fn change(keyspace: &Keyspace, key: &[u8], effect: Effect<'_>) {
+    let place = keyspace.map.place(key);
+    // Everything that is replayed is durable: no mark of a deletion has to stay.
+    drop(
+        keyspace
+            .map
+            .write(place.shard)
+            .apply(place.hash, effect, u64::MAX),
+    );
+}
