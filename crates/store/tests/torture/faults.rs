@@ -11,7 +11,7 @@ use standpipe_store::fs::fault::{
 };
 use standpipe_store::{Clock, CompactError, Conditions, Level, Options, Store, WriteError};
 
-use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen};
+use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen, until};
 
 /// Says which fault was planned when a test panics.
 struct Planned(String);
@@ -286,19 +286,6 @@ fn a_disk_full_for_a_moment_never_poisons() {
             client.recovers();
             drop(planned);
         }
-    }
-}
-
-/// Tries until it works, as long as a full disk may take to be believed free.
-fn until(mut done: impl FnMut() -> bool) {
-    let clock = Clock::system();
-    let began = clock.monotonic();
-    while !done() {
-        assert!(
-            clock.monotonic().saturating_sub(began) < Duration::from_secs(30),
-            "it never came"
-        );
-        thread::park_timeout(Duration::from_millis(20));
     }
 }
 

@@ -47,6 +47,17 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// Waits until `done`, as long as a full disk may take to be believed free.
+pub(crate) fn until(mut done: impl FnMut() -> bool) {
+    let clock = Clock::system();
+    let began = clock.monotonic();
+    while !done() {
+        let waited = clock.monotonic().saturating_sub(began);
+        assert!(waited < Duration::from_secs(30), "it never came");
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
 /// Small files, so that rotation and compaction come often.
 pub(crate) fn small() -> Options {
     Options {

@@ -13,7 +13,7 @@ use standpipe_store::fs::Dir as _;
 use standpipe_store::fs::fault::{SECTOR, SimDir};
 use standpipe_store::{Clock, Conditions, Level, OpenError, Options, Store};
 
-use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen};
+use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen, until};
 
 /// A small store as a crash or a clean stop left it.
 struct Reference {
@@ -114,6 +114,18 @@ fn reference(name: &'static str, closed: bool) -> Reference {
         block_on(store.wait_durable(newest)).unwrap();
     }
     model.promise(known_durable);
+    // The preparer has sealed the segment before in the manifest, and put the next one beside the live one.
+    until(|| {
+        let files = sim
+            .files()
+            .into_iter()
+            .filter(|(path, _)| path.contains("wal-"));
+        let files: Vec<Vec<u8>> = files.map(|(path, _)| sim.bytes(&path).unwrap()).collect();
+        let (last, named) = (files.last().unwrap(), u64::try_from(files.len()).unwrap());
+        store.stats().segments == named
+            && last.len() > SECTOR
+            && last[SECTOR..].iter().all(|byte| *byte == 0)
+    });
     let image = if closed {
         store.close().unwrap();
         model.promise(model.newest());
