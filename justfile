@@ -18,7 +18,7 @@ test *steps:
     ./tests/run {{steps}}
 
 # Crash states of the simulated machine, and every bit of a store flipped, longer than in tests/run
-torture STATES="10000":
+torture STATES="100000":
     STANDPIPE_CRASH_STATES={{STATES}} STANDPIPE_DAMAGE=every-bit cargo test --locked --release -p standpipe-store --test torture
 
 # kill -9 under load, N times, with an audit of what was acknowledged
