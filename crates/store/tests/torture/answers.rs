@@ -1,6 +1,6 @@
 //! What an answer names as its ground, and that versions never repeat.
 
-use standpipe_store::fs::fault::{Call, SimDir};
+use standpipe_store::fs::fault::{Call, Fault, SimDir};
 use standpipe_store::{Conditions, Deleted, Level, Putted, Versions};
 
 use crate::harness::{self, block_on, default_keyspace, open};
@@ -80,4 +80,25 @@ fn a_restored_backup_never_repeats_a_version() {
     let (before, after) = (version(&sim), version(&backup));
     assert_eq!(before.revision, after.revision);
     assert_ne!(before, after);
+}
+
+/// The kernel marks the pages of a failed sync clean: a second try would succeed and prove nothing.
+#[test]
+fn one_failed_sync_is_believed_by_nobody() {
+    let (sim, clock, options) = (SimDir::new(), harness::clock(), harness::small());
+    let store = open(&sim, &options, &clock).unwrap();
+    let keyspace = default_keyspace(&store);
+    // Once: what syncs next, on whatever thread, would succeed.
+    sim.fail(Fault::on(Call::SyncData).prefix("wal-"));
+    let draft = harness::draft(&store, b"k", b"v", "a/b", None);
+    let when = Conditions::default();
+    let put = block_on(store.put(&keyspace, draft, &when, Level::Durable));
+    if let Ok(put) = put {
+        let own = put.own.unwrap();
+        assert!(
+            block_on(store.wait_durable(own)).is_err(),
+            "it was told to be durable"
+        );
+    }
+    assert!(store.health().lost.is_some());
 }
