@@ -1,14 +1,21 @@
 //! Does to the map what the records of the log say, one after the other. It knows neither files nor segments.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-use crate::log::reader::Found as FoundRecord;
 use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Shard};
 use crate::record::{Parts, Record};
 
+/// A decoded record with its revision.
+pub(super) type Change<'b> = (u64, Record<'b>);
+/// Records that are handed over at once.
+pub(super) const BATCH: usize = 1_024;
+/// Batches that may wait.
+pub(super) const BATCHES: usize = 8;
+
 /// The keyspace of the last record: nearly always that of the next.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Option<Arc<Keyspace>>);
+struct Recent(Option<Arc<Keyspace>>);
 
 impl Recent {
     /// The keyspace of a record; `None` where it was dropped since.
@@ -28,14 +35,27 @@ impl Recent {
     }
 }
 
+/// Applies batches in order. The first refused record, by its revision, ends it.
+pub(super) fn apply_all(
+    contents: &Contents,
+    receive: &Receiver<Vec<Change<'_>>>,
+) -> Result<(), (u64, &'static str)> {
+    let mut recent = Recent::default();
+    for batch in receive {
+        for (revision, record) in batch {
+            apply(contents, &mut recent, revision, &record).map_err(|why| (revision, why))?;
+        }
+    }
+    Ok(())
+}
+
 /// Does to the map what a record says.
-pub(super) fn apply(
+fn apply(
     contents: &Contents,
     recent: &mut Recent,
-    found: &FoundRecord<'_>,
+    revision: u64,
     record: &Record<'_>,
 ) -> Result<(), &'static str> {
-    let revision = found.header.revision;
     match record {
         Record::Put {
             keyspace: id,

@@ -1,16 +1,18 @@
 //! Stage 4: the log goes into the map, up to its first invalid place, and that place gets its verdict.
 
 use std::fmt;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
-use super::apply::{Recent, apply};
+use super::apply::{BATCH, BATCHES, Change, apply_all};
 use super::verdict::{Judged, Scanned, judge};
 use super::{Found, Loaded};
 use crate::error::{Damage, OpenError, Verdict};
-use crate::fs;
+use crate::fs::{self, Dir};
 use crate::int::{narrow, wide};
 use crate::log::reader::{Behind, End, Stop, behind, first_expected, scan};
 use crate::log::segment::{self, SEGMENT_HEADER, SegmentHeader};
-use crate::manifest::{Sealed, Segment};
+use crate::manifest::{Manifest, Sealed, Segment};
 use crate::map::Contents;
 use crate::options::TailPolicy;
 use crate::progress::{Phase, Progress};
@@ -106,9 +108,12 @@ impl Replayed {
                 .sealed
                 .is_some_and(|sealed| sealed.last_revision <= loaded.s)
         };
-        for segment in manifest.segments.iter().filter(|segment| !known(segment)) {
-            reading.segment(segment, progress)?;
-        }
+        let needed: Vec<&Segment> = manifest
+            .segments
+            .iter()
+            .filter(|segment| !known(segment))
+            .collect();
+        reading.segments(&needed, progress)?;
         let Reading {
             expected,
             scanned,
@@ -121,15 +126,7 @@ impl Replayed {
         } else {
             expected
         };
-        let told = scanned
-            .iter()
-            .map(|segment| segment.end.durable.max(segment.behind.durable));
-        let snapshots = manifest.snapshots.iter().map(|snapshot| snapshot.t);
-        let watermark = told
-            .chain(snapshots)
-            .chain([manifest.durable])
-            .max()
-            .unwrap_or(0);
+        let watermark = watermark(manifest, &scanned);
         // What a person has given up is not asked for; revisions go on behind everything that a snapshot may hold.
         let (watermark, floor) = if manifest.cut {
             (0, loaded.t)
@@ -161,6 +158,16 @@ impl Replayed {
             log_bytes,
         })
     }
+}
+
+/// W: the newest revision that anything on disk tells to be durable.
+fn watermark(manifest: &Manifest, scanned: &[Scanned]) -> u64 {
+    let told = scanned
+        .iter()
+        .map(|segment| segment.end.durable.max(segment.behind.durable));
+    let snapshots = manifest.snapshots.iter().map(|snapshot| snapshot.t);
+    let all = told.chain(snapshots).chain([manifest.durable]);
+    all.max().unwrap_or(0)
 }
 
 /// Turns the verdict into what is to be done, or into the refusal.
@@ -235,20 +242,35 @@ pub(crate) fn damage(
 }
 
 impl Reading<'_> {
-    fn segment(&mut self, segment: &Segment, progress: &Progress) -> Result<(), OpenError> {
-        let dir = &self.loaded.found.locked.dir;
-        let name = segment::name(segment.number);
-        let file = dir
-            .open_read(&name)
-            .map_err(OpenError::io(dir.display(&name)))?;
-        let bytes = fs::read_all(&*file).map_err(OpenError::io(dir.display(&name)))?;
-        drop(file);
-        let header = self.header(segment, &bytes)?;
+    /// Reads the next segment while one is replayed.
+    fn segments(&mut self, needed: &[&Segment], progress: &Progress) -> Result<(), OpenError> {
+        let dir = &*self.loaded.found.locked.dir;
+        thread::scope(|scope| {
+            let (send, receive) = sync_channel(1);
+            scope.spawn(move || {
+                let mut needed = needed.iter();
+                // Who has stopped taking has found damage.
+                needed.try_for_each(|segment| send.send(read_segment(dir, segment)))
+            });
+            for (segment, bytes) in needed.iter().zip(receive) {
+                self.segment(segment, &bytes?, progress)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn segment(
+        &mut self,
+        segment: &Segment,
+        bytes: &[u8],
+        progress: &Progress,
+    ) -> Result<(), OpenError> {
+        let header = self.header(segment, bytes)?;
         let checked = segment
             .sealed
-            .map(|sealed| self.check_sealed(segment, &header, sealed, &bytes))
+            .map(|sealed| self.check_sealed(segment, &header, sealed, bytes))
             .transpose()?;
-        let covered = checked.map_or(&*bytes, |sealed| {
+        let covered = checked.map_or(bytes, |sealed| {
             bytes.get(..narrow(sealed.len)).unwrap_or_default()
         });
         // Once the records have ended without a seal, what lies in later segments cannot be replayed any more.
@@ -260,7 +282,7 @@ impl Reading<'_> {
             self.expected = self.begins_at(&header, covered);
         }
         let mut scanned = if broken {
-            let found = behind(&bytes, &header, SEGMENT_HEADER);
+            let found = behind(bytes, &header, SEGMENT_HEADER);
             let end = scan(covered, &header, self.expected, |_| Ok(()));
             Scanned {
                 number: segment.number,
@@ -273,7 +295,7 @@ impl Reading<'_> {
             let found = if end.stop == Stop::Clean {
                 Behind::default()
             } else {
-                behind(&bytes, &header, end.offset)
+                behind(bytes, &header, end.offset)
             };
             Scanned {
                 number: segment.number,
@@ -405,18 +427,61 @@ impl Reading<'_> {
         Ok(sealed)
     }
 
+    /// Checks and decodes the records on this thread while another one puts them into the map, in the same order.
     fn replay(&self, header: &SegmentHeader, bytes: &[u8]) -> End {
         let contents = &self.loaded.contents;
-        let s = self.loaded.s;
-        let mut recent = Recent::default();
+        let (end, refused) = thread::scope(|scope| {
+            let (send, receive) = sync_channel::<Vec<Change<'_>>>(BATCHES);
+            let applier = scope.spawn(move || apply_all(contents, &receive));
+            let end = self.decode(header, bytes, &send);
+            drop(send);
+            (end, applier.join())
+        });
+        let (revision, why) = match refused {
+            Ok(Ok(())) => return end,
+            Ok(Err(refused)) => refused,
+            Err(_panic) => (self.expected, "a record that cannot be applied"),
+        };
+        // Rare: told once more without applying, to say where.
         scan(bytes, header, self.expected, |found| {
-            let record = Record::decode(found.header.kind, found.payload, found.header.time_ms);
-            let record = record.map_err(|malformed| malformed.0)?;
-            if found.header.revision > s {
-                apply(contents, &mut recent, found, &record)
+            if found.header.revision == revision {
+                Err(why)
             } else {
                 Ok(())
             }
         })
     }
+
+    fn decode<'b>(
+        &self,
+        header: &SegmentHeader,
+        bytes: &'b [u8],
+        send: &SyncSender<Vec<Change<'b>>>,
+    ) -> End {
+        let s = self.loaded.s;
+        let mut batch = Vec::with_capacity(BATCH);
+        let end = scan(bytes, header, self.expected, |found| {
+            let record = Record::decode(found.header.kind, found.payload, found.header.time_ms);
+            let record = record.map_err(|malformed| malformed.0)?;
+            if found.header.revision > s {
+                batch.push((found.header.revision, record));
+            }
+            if batch.len() == BATCH {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                // Who has stopped taking has refused one, which is told by its end.
+                send.send(full).map_err(|_gone| "a record was refused")?;
+            }
+            Ok(())
+        });
+        // The same holds for the last ones.
+        drop(send.send(batch));
+        end
+    }
+}
+
+fn read_segment(dir: &dyn Dir, segment: &Segment) -> Result<Vec<u8>, OpenError> {
+    let name = segment::name(segment.number);
+    let what = || dir.display(&name);
+    let file = dir.open_read(&name).map_err(OpenError::io(what()))?;
+    fs::read_all(&*file).map_err(OpenError::io(what()))
 }
