@@ -13,6 +13,8 @@ use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use crate::int::wide;
+
 /// A directory. Names are single path components; anything else is `InvalidInput`.
 ///
 /// Durability contract: creating, renaming and removing an entry survive a power cut only after [`Dir::sync`] on the
@@ -104,11 +106,6 @@ fn is_name(name: &str) -> bool {
     !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
 }
 
-/// A count of bytes as a distance in a file.
-fn widen(count: usize) -> u64 {
-    u64::try_from(count).expect("no supported machine counts in more than 64 bits")
-}
-
 /// Reads exactly `buf.len()` bytes at `offset`; `UnexpectedEof` where the file ends before.
 pub fn read_exact_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buf.is_empty() {
@@ -116,7 +113,7 @@ pub fn read_exact_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        offset += widen(n);
+        offset += wide(n);
         buf = buf.get_mut(n..).unwrap_or_default();
     }
     Ok(())
@@ -137,7 +134,7 @@ pub fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::R
         match file.write_at(&[IoSlice::new(bytes)], offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
-                offset += widen(n);
+                offset += wide(n);
                 bytes = bytes.get(n..).unwrap_or_default();
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

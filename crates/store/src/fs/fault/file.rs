@@ -13,7 +13,8 @@ use super::choice::AllLost;
 use super::disk::NodeId;
 use super::plan::{Call, Effect, Judgement};
 use super::{Machine, State};
-use crate::fs::{File, Lock, widen};
+use crate::fs::{File, Lock};
+use crate::int::wide;
 
 /// An open file of a simulated machine.
 pub(super) struct SimFile {
@@ -107,7 +108,7 @@ impl File for SimFile {
         }
         let len = place(len)?;
         let growth = len.saturating_sub(state.file(self.node)?.cached.len());
-        if widen(growth) > state.free() {
+        if wide(growth) > state.free() {
             return Err(Errno::NOSPC.into());
         }
         state.file(self.node)?.set_len(len);
@@ -117,7 +118,7 @@ impl File for SimFile {
     fn len(&self) -> io::Result<u64> {
         let (mut state, judgement) = self.begin(Call::Len)?;
         judgement.before()?;
-        Ok(widen(state.file(self.node)?.cached.len()))
+        Ok(wide(state.file(self.node)?.cached.len()))
     }
 
     fn drop_cache(&self) -> io::Result<()> {

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 
+use crate::int::wide;
+
 pub use self::choice::{AllKept, AllLost, Choose, Exhaustive, Seeded};
 pub use self::disk::SECTOR;
 pub use self::plan::{Call, Effect, Fault, Times};
@@ -26,7 +28,6 @@ pub use rustix::io::Errno as ErrorNumber;
 
 use self::disk::{DirNode, Disk, FileNode, NodeId, ROOT};
 use self::plan::{Judgement, Plan};
-use super::widen;
 
 /// What a file system without a limit says that it has.
 const UNLIMITED: u64 = 1 << 40;
@@ -193,14 +194,14 @@ impl SimDir {
 
     /// Bytes in all files, as the limit counts them.
     pub fn used(&self) -> u64 {
-        widen(self.machine.state.lock().disk.used())
+        wide(self.machine.state.lock().disk.used())
     }
 
     /// Every file of the machine, by its path from the root with `/` between the names, and its length.
     pub fn files(&self) -> Vec<(String, u64)> {
         let found = self.machine.state.lock().disk.walk(ROOT);
         let files = found.into_iter().filter_map(|(path, _, len)| {
-            let len = widen(len?);
+            let len = wide(len?);
             Some((path, len))
         });
         files.collect()
@@ -279,7 +280,7 @@ impl State {
 
     fn free(&self) -> u64 {
         let total = self.limit.unwrap_or(UNLIMITED);
-        total.saturating_sub(widen(self.disk.used()))
+        total.saturating_sub(wide(self.disk.used()))
     }
 
     /// Whether `from` may take the place of `to`, and what it replaces there.
