@@ -62,7 +62,7 @@ fn effective(config: &Config) -> String {
             .take_while(|(one, other)| one == other)
             .count();
         for (depth, section) in steps.iter().enumerate().skip(shared) {
-            line(&mut text, depth, &format!("{section}:"), None);
+            line(&mut text, depth, &format!("{}:", scalar(section)), None);
         }
         let value = match path {
             "server.allowed_hosts" => list(&given.text),

@@ -71,7 +71,7 @@ pub enum ConfigError {
         /// Where it was said.
         origin: Origin,
         /// The setting.
-        path: &'static str,
+        path: String,
         /// Its words.
         value: String,
         /// What is wrong with them, as the end of a sentence.

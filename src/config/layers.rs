@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
 use super::error::ConfigError;
-use super::said::{self, DURABILITY, Parts, SETTINGS, Said, Words};
+use super::said::{self, Parts, SETTINGS, Said, Words};
 use super::yaml::{self, Fault, What};
 
 /// Every setting with its default and a sentence, in the shape of a configuration file.
@@ -94,7 +94,9 @@ pub struct Given {
 /// Setting by setting, what holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layers {
-    pub(super) given: BTreeMap<&'static str, Given>,
+    pub(super) given: BTreeMap<String, Given>,
+    /// The keyspaces that a file names, and where.
+    pub(super) keyspaces: BTreeMap<String, Origin>,
     /// The file that was read, if any.
     pub(super) file: Option<PathBuf>,
 }
@@ -114,8 +116,8 @@ impl Layers {
         Ok(layers)
     }
 
-    fn set(&mut self, path: &'static str, text: String, origin: Origin) {
-        self.given.insert(path, Given { text, origin });
+    fn set(&mut self, path: impl Into<String>, text: String, origin: Origin) {
+        self.given.insert(path.into(), Given { text, origin });
     }
 
     /// Whether there was such a file.
@@ -143,12 +145,23 @@ impl Layers {
 
     fn document(&mut self, text: &str, origin: &dyn Fn(u64) -> Origin) -> Result<(), ConfigError> {
         let said: Said = yaml::read(text).map_err(|fault| refused(fault, origin))?;
-        let Parts { settings, unbuilt } = said.into_parts();
+        let Parts {
+            settings,
+            keyspaces,
+            unbuilt,
+        } = said.into_parts();
         if let Some((line, path)) = unbuilt.into_iter().next() {
             return Err(ConfigError::NotBuilt {
                 origin: origin(line),
                 path,
             });
+        }
+        for (name, line) in keyspaces {
+            // A policy is one thing: what a lower file said about the keyspace does not shine through.
+            for property in said::PROPERTIES {
+                self.given.remove(&said::property(&name, property));
+            }
+            self.keyspaces.insert(name, origin(line));
         }
         for (path, Words { text, line }) in settings {
             self.set(path, text, origin(line));
@@ -227,7 +240,7 @@ fn known(name: &str, path: &str) -> Result<&'static str, ConfigError> {
     if said::is_later(&path) {
         return Err(ConfigError::NotBuilt { origin, path });
     }
-    let nearest = said::nearest(&path).filter(|near| *near != DURABILITY && near.contains('.'));
+    let nearest = said::nearest(&path).filter(|near| near.contains('.'));
     let nearest =
         nearest.map(|near| format!("STANDPIPE_{}", near.to_ascii_uppercase().replace('.', "__")));
     Err(ConfigError::Unknown {
@@ -242,7 +255,7 @@ fn refused(fault: Fault, origin: &dyn Fn(u64) -> Origin) -> ConfigError {
     let origin = origin(line);
     match what {
         What::Unknown => {
-            let nearest = said::nearest(&path).map(str::to_owned);
+            let nearest = said::nearest(&path);
             ConfigError::Unknown {
                 origin,
                 path,

@@ -6,6 +6,7 @@
 //! could see the configuration would soon depend on all of it.
 
 mod error;
+mod keyspaces;
 mod layers;
 mod options;
 mod said;
@@ -35,7 +36,7 @@ pub struct Config {
     /// The configuration file that was read, if there was one.
     pub file: Option<PathBuf>,
     /// Every setting's words and where they came from, in the order of the default file.
-    effective: Vec<(&'static str, Given)>,
+    effective: Vec<(String, Given)>,
 }
 
 impl Config {
@@ -46,9 +47,10 @@ impl Config {
             server,
             logging,
             warnings,
-        } = options::check(&layers.given)?;
-        let mut effective: Vec<_> = layers.given.into_iter().collect();
-        effective.sort_by_key(|(path, _)| said::rank(path));
+            defaults,
+        } = options::check(&layers)?;
+        let mut effective: Vec<_> = layers.given.into_iter().chain(defaults).collect();
+        effective.sort_by(|(one, _), (other, _)| said::rank(one).cmp(&said::rank(other)));
         Ok(Self {
             server,
             logging,
@@ -59,7 +61,9 @@ impl Config {
     }
 
     /// Every setting's words and where they came from, in the order of the default file.
-    pub fn effective(&self) -> impl Iterator<Item = (&'static str, &Given)> {
-        self.effective.iter().map(|(path, given)| (*path, given))
+    pub fn effective(&self) -> impl Iterator<Item = (&str, &Given)> {
+        self.effective
+            .iter()
+            .map(|(path, given)| (path.as_str(), given))
     }
 }

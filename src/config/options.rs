@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use standpipe_store::{Durability, TailPolicy};
+use standpipe_store::TailPolicy;
 
 use super::error::ConfigError;
-use super::layers::{Given, Origin};
-use super::said::DURABILITY;
-use super::value;
+use super::keyspaces::{self, DEFAULT};
+use super::layers::{Given, Layers, Origin};
+use super::{said, value};
 use crate::logging::{self, Format, Level};
 use crate::server::{self, OnSyncError};
 
-type Settings = BTreeMap<&'static str, Given>;
+type Settings = BTreeMap<String, Given>;
 
 /// What the store can hold at most: 16 bits.
 const MAX_KEY_BYTES: u64 = 65_535;
@@ -30,30 +30,37 @@ pub(super) struct Checked {
     pub(super) logging: logging::Options,
     /// What deserves a warning: one sentence each.
     pub(super) warnings: Vec<String>,
+    /// What holds without having been said, beside the default file: the rest of each keyspace's policy.
+    pub(super) defaults: Settings,
 }
 
 /// Reads every setting.
-pub(super) fn check(settings: &Settings) -> Result<Checked, ConfigError> {
-    let words = Wordbook { settings };
+pub(super) fn check(layers: &Layers) -> Result<Checked, ConfigError> {
+    let words = Wordbook {
+        settings: &layers.given,
+    };
     words.read("version", version)?;
     let (logging, warnings) = logging(&words)?;
-    let server = server(&words)?;
+    let mut server = server(&words)?;
+    server.keyspaces = keyspaces::check(&words, &layers.keyspaces, server.limits.keyspaces)?;
     Ok(Checked {
         server,
         logging,
         warnings,
+        defaults: keyspaces::defaults(&layers.given, &layers.keyspaces),
     })
 }
 
-struct Wordbook<'a> {
-    settings: &'a Settings,
+/// The settings' words, read one by one.
+pub(super) struct Wordbook<'a> {
+    pub(super) settings: &'a Settings,
 }
 
 impl Wordbook<'_> {
     /// Reads one setting and, when it is wrong, says which and where.
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
-        path: &'static str,
+        path: &str,
         meaning: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, ConfigError> {
         // The compiled-in defaults name every setting; a test holds them to it.
@@ -61,23 +68,23 @@ impl Wordbook<'_> {
             let problem = "has no default".to_owned();
             return Err(ConfigError::Value {
                 origin: Origin::Default,
-                path,
+                path: path.to_owned(),
                 value: String::new(),
                 problem,
             });
         };
         meaning(text).map_err(|problem| ConfigError::Value {
             origin: origin.clone(),
-            path,
+            path: path.to_owned(),
             value: text.clone(),
             problem,
         })
     }
 
     /// Reads a setting that need not have been said.
-    fn given<T>(
+    pub(super) fn given<T>(
         &self,
-        path: &'static str,
+        path: &str,
         meaning: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
         if self.settings.contains_key(path) {
@@ -87,7 +94,7 @@ impl Wordbook<'_> {
         }
     }
 
-    fn size(&self, path: &'static str, low: u64, high: u64) -> Result<u64, ConfigError> {
+    fn size(&self, path: &str, low: u64, high: u64) -> Result<u64, ConfigError> {
         self.read(path, |text| {
             value::within(
                 value::bytes(text)?,
@@ -98,7 +105,7 @@ impl Wordbook<'_> {
         })
     }
 
-    fn length(&self, path: &'static str, low: u64, high: u64) -> Result<usize, ConfigError> {
+    fn length(&self, path: &str, low: u64, high: u64) -> Result<usize, ConfigError> {
         let bytes = self.size(path, low, high)?;
         self.read(path, |_| {
             usize::try_from(bytes)
@@ -107,12 +114,7 @@ impl Wordbook<'_> {
         })
     }
 
-    fn span(
-        &self,
-        path: &'static str,
-        low: Duration,
-        high: Duration,
-    ) -> Result<Duration, ConfigError> {
+    fn span(&self, path: &str, low: Duration, high: Duration) -> Result<Duration, ConfigError> {
         self.read(path, |text| {
             value::within(
                 value::span(text)?,
@@ -149,6 +151,13 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
             store: store(words, &limits)?,
         },
         limits,
+        watch: server::Watch {
+            history_events: words.read("watch.history_events", |text| {
+                value::within(value::number(text)?, 1, 1 << 30, "from 1 to 1073741824")
+            })?,
+            history_bytes: words.length("watch.history_bytes", 1 << 10, 1 << 40)?,
+        },
+        keyspaces: Vec::new(),
         on_sync_error: words.read("log.on_sync_error", |text| {
             value::word(
                 text,
@@ -219,14 +228,10 @@ fn store(
         })?,
         compaction_min_bytes: words.size("compaction.min_bytes", MIB, 1 << 50)?,
         room_wait: words.span("log.room_wait", ms, DAY)?,
-        default_durability: words.given(DURABILITY, |text| {
-            let known = [
-                ("synced", Durability::Synced),
-                ("written", Durability::Written),
-                ("memory", Durability::Memory),
-            ];
-            value::word(text, &known)
-        })?,
+        default_durability: words.given(
+            &said::property(DEFAULT, "durability"),
+            keyspaces::durability_of_store,
+        )?,
     })
 }
 
@@ -269,6 +274,16 @@ fn limits(words: &Wordbook<'_>) -> Result<server::Limits, ConfigError> {
         head_timeout: words.span("limits.head_timeout", ms, DAY)?,
         connections: words.read("limits.connections", |text| {
             value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
+        })?,
+        keyspaces: words.read("limits.keyspaces", |text| {
+            value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
+        })?,
+        watch_duration: words.read("limits.watch_duration", |text| {
+            if text == "off" {
+                return Ok(None);
+            }
+            let span = value::within(value::span(text)?, ms, DAY, "from 1ms to 1d, or off")?;
+            Ok(Some(span))
         })?,
     })
 }

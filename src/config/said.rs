@@ -62,12 +62,12 @@ macro_rules! sections {
         #[serde(deny_unknown_fields, default)]
         pub(super) struct Said {
             version: Option<Spanned<Text>>,
-            keyspaces: Option<BTreeMap<String, Option<Spanned<Keyspace>>>>,
+            keyspaces: Option<BTreeMap<String, Spanned<Option<Keyspace>>>>,
             $($section: Option<$Type>,)*
             $($later_section: Option<Spanned<IgnoredAny>>,)*
         }
 
-        /// The path of every setting, `version` and the keyspaces' aside.
+        /// The path of every setting, `version` and those of the keyspaces aside.
         pub(super) const SETTINGS: &[&str] =
             &[$($(concat!(stringify!($section), ".", stringify!($field)),)*)*];
 
@@ -85,7 +85,7 @@ macro_rules! sections {
             pub(super) fn into_parts(self) -> Parts {
                 let mut parts = Parts::default();
                 if let Some(version) = self.version {
-                    parts.settings.insert("version", words(version));
+                    parts.settings.insert("version".to_owned(), words(version));
                 }
                 $(if let Some(unbuilt) = self.$later_section {
                     parts.later(unbuilt.referenced.line(), stringify!($later_section).to_owned());
@@ -93,7 +93,7 @@ macro_rules! sections {
                 $(if let Some(section) = self.$section {
                     $(if let Some(said) = section.$field {
                         let path = concat!(stringify!($section), ".", stringify!($field));
-                        parts.settings.insert(path, words(said));
+                        parts.settings.insert(path.to_owned(), words(said));
                     })*
                     $(if let Some(unbuilt) = section.$later {
                         let path = concat!(stringify!($section), ".", stringify!($later));
@@ -101,7 +101,7 @@ macro_rules! sections {
                     })*
                 })*
                 for (name, keyspace) in self.keyspaces.unwrap_or_default() {
-                    parts.keyspace(&name, keyspace);
+                    parts.keyspace(name, keyspace);
                 }
                 parts
             }
@@ -110,7 +110,7 @@ macro_rules! sections {
 }
 
 sections! {
-    later { sources, access, engine, watch, outbound, discovery }
+    later { sources, access, engine, outbound, discovery }
     server: Server {
         endpoint: Text, workers: Text, keep_alive: Text, shutdown_delay: Text, drain_timeout: Text, read_wait: Text,
         allowed_hosts: List; later { tls, ops_endpoint }
@@ -123,33 +123,53 @@ sections! {
     compaction: Compaction { min_bytes: Text, bytes_per_second: Text; later {} }
     limits: Limits {
         key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, head_timeout: Text,
-        body_stall: Text, read_stall: Text;
-        later { keyspaces, batch_operations, batch_bytes, batch_answer_bytes, watch_duration }
+        body_stall: Text, read_stall: Text, keyspaces: Text, watch_duration: Text;
+        later { batch_operations, batch_bytes, batch_answer_bytes }
     }
+    watch: Watch { history_events: Text, history_bytes: Text; later {} }
     logging: Logging { level: Text, format: Text; later {} }
 }
 
-/// The one property of the one keyspace that this version has.
-pub(super) const DURABILITY: &str = "keyspaces.default.durability";
+/// Declares what a file can say about a keyspace.
+macro_rules! keyspace {
+    ($($property:ident),*; later { $($later:ident),* }) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct Keyspace {
+            $($property: Option<Spanned<Text>>,)*
+            $($later: Option<Spanned<IgnoredAny>>,)*
+        }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Keyspace {
-    durability: Option<Spanned<Text>>,
-    ttl: Option<Spanned<IgnoredAny>>,
-    max_bytes: Option<Spanned<IgnoredAny>>,
-    eviction: Option<Spanned<IgnoredAny>>,
-    client_max_age: Option<Spanned<IgnoredAny>>,
-    source: Option<Spanned<IgnoredAny>>,
-    mirror: Option<Spanned<IgnoredAny>>,
-    sink: Option<Spanned<IgnoredAny>>,
+        /// The properties of a keyspace that a file can set, in the order in which they are shown.
+        pub(super) const PROPERTIES: &[&str] = &[$(stringify!($property)),*];
+
+        impl Keyspace {
+            fn into_parts(self, keyspace: &str, parts: &mut Parts) {
+                $(if let Some(said) = self.$property {
+                    parts.settings.insert(property(keyspace, stringify!($property)), words(said));
+                })*
+                $(if let Some(unbuilt) = self.$later {
+                    parts.later(unbuilt.referenced.line(), property(keyspace, stringify!($later)));
+                })*
+            }
+        }
+    };
+}
+
+keyspace! { ttl, max_bytes, eviction, durability, client_max_age; later { source, mirror, sink } }
+
+/// The path of a keyspace's property.
+pub(super) fn property(keyspace: &str, property: &str) -> String {
+    format!("keyspaces.{keyspace}.{property}")
 }
 
 /// What a file said, in a flat list.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     /// Setting by setting.
-    pub(super) settings: BTreeMap<&'static str, Words>,
+    pub(super) settings: BTreeMap<String, Words>,
+    /// The keyspaces that are named, each with its line.
+    pub(super) keyspaces: BTreeMap<String, u64>,
     /// What the design has and this version has not: line and path, first line first.
     pub(super) unbuilt: Vec<(u64, String)>,
 }
@@ -160,47 +180,29 @@ impl Parts {
         self.unbuilt.sort();
     }
 
-    fn keyspace(&mut self, name: &str, said: Option<Spanned<Keyspace>>) {
-        let Some(said) = said else {
-            if name != "default" {
-                self.later(0, format!("keyspaces.{name}"));
-            }
-            return;
-        };
-        if name != "default" {
-            self.later(said.referenced.line(), format!("keyspaces.{name}"));
-            return;
+    fn keyspace(&mut self, name: String, said: Spanned<Option<Keyspace>>) {
+        if let Some(keyspace) = said.value {
+            keyspace.into_parts(&name, self);
         }
-        let keyspace = said.value;
-        if let Some(durability) = keyspace.durability {
-            self.settings.insert(DURABILITY, words(durability));
-        }
-        let unbuilt = [
-            ("ttl", keyspace.ttl),
-            ("max_bytes", keyspace.max_bytes),
-            ("eviction", keyspace.eviction),
-            ("client_max_age", keyspace.client_max_age),
-            ("source", keyspace.source),
-            ("mirror", keyspace.mirror),
-            ("sink", keyspace.sink),
-        ];
-        for (property, said) in unbuilt {
-            if let Some(said) = said {
-                self.later(
-                    said.referenced.line(),
-                    format!("keyspaces.default.{property}"),
-                );
-            }
-        }
+        self.keyspaces.insert(name, said.referenced.line());
     }
 }
 
-/// Where a setting stands among all: the version, then the sections as declared, then the keyspaces.
-pub(super) fn rank(path: &str) -> usize {
-    let place = SETTINGS.iter().position(|known| *known == path);
-    place.map_or(if path == DURABILITY { usize::MAX } else { 0 }, |place| {
-        place + 1
-    })
+/// Where a setting stands among all: the version, then the sections as declared, then the keyspaces by name, the
+/// properties of each as declared.
+pub(super) fn rank(path: &str) -> (usize, &str, usize) {
+    let place = |known: &[&str], path| known.iter().position(|known| *known == path);
+    if let Some(place) = place(SETTINGS, path) {
+        return (place + 1, "", 0);
+    }
+    match path.strip_prefix("keyspaces.") {
+        None => (0, path, 0),
+        Some(rest) => {
+            let (keyspace, property) = rest.rsplit_once('.').unwrap_or((rest, ""));
+            let place = place(PROPERTIES, property).map_or(0, |place| place + 1);
+            (usize::MAX, keyspace, place)
+        }
+    }
 }
 
 /// Whether a path lies in what the design has and this version has not.
@@ -213,14 +215,27 @@ pub(super) fn is_later(path: &str) -> bool {
 }
 
 /// The known path that comes closest to an unknown one, if any comes close enough to be what was meant.
-pub(super) fn nearest(unknown: &str) -> Option<&'static str> {
-    let known = SETTINGS.iter().chain(TOP).chain([&DURABILITY]);
-    let scored = known.map(|path| (strsim::damerau_levenshtein(unknown, path), *path));
+pub(super) fn nearest(unknown: &str) -> Option<String> {
+    let of_keyspace = unknown
+        .strip_prefix("keyspaces.")
+        .and_then(|rest| rest.rsplit_once('.'));
+    if let Some((keyspace, unknown)) = of_keyspace {
+        return closest(unknown, &[PROPERTIES]).map(|known| property(keyspace, known));
+    }
+    closest(unknown, &[SETTINGS, TOP]).map(str::to_owned)
+}
+
+fn closest(unknown: &str, known: &[&[&'static str]]) -> Option<&'static str> {
+    let scored = known
+        .iter()
+        .copied()
+        .flatten()
+        .map(|known| (strsim::damerau_levenshtein(unknown, known), *known));
     // A third of the letters may be wrong: more is a guess that sends people the wrong way.
     scored
         .min()
-        .filter(|(distance, path)| distance * 3 <= path.len().max(3))
-        .map(|(_, path)| path)
+        .filter(|(distance, known)| distance * 3 <= known.len().max(3))
+        .map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -240,7 +255,7 @@ mod tests {
         let said: Vec<_> = parts
             .settings
             .iter()
-            .map(|(path, words)| (*path, words.text.as_str(), words.line))
+            .map(|(path, words)| (path.as_str(), words.text.as_str(), words.line))
             .collect();
         assert_eq!(
             said,
@@ -254,27 +269,62 @@ mod tests {
     }
 
     #[test]
+    fn keyspaces_have_names_and_properties_with_lines() {
+        let text = "keyspaces:\n  users:\n    ttl: 10m\n    max_bytes: 64MiB\n  empty: {}\n  bare:\n  07: { ttl: 1s }\n  on: {}\n";
+        let parts = parts(text);
+        let said: Vec<_> = parts
+            .settings
+            .iter()
+            .map(|(path, words)| (path.as_str(), words.text.as_str(), words.line))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                ("keyspaces.07.ttl", "1s", 7),
+                ("keyspaces.users.max_bytes", "64MiB", 4),
+                ("keyspaces.users.ttl", "10m", 3)
+            ]
+        );
+        let named: Vec<_> = parts
+            .keyspaces
+            .iter()
+            .map(|(name, line)| (name.as_str(), *line))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                ("07", 7),
+                ("bare", 6),
+                ("empty", 5),
+                ("on", 8),
+                ("users", 3)
+            ]
+        );
+    }
+
+    #[test]
     fn rooms_of_later_versions_are_named_in_the_order_of_their_lines() {
-        let text = "sources: { a: 1 }\nkeyspaces:\n  default: { durability: synced, ttl: 1s }\n  users: {}\nserver:\n  tls: {}\n";
+        let text = "sources: { a: 1 }\nkeyspaces:\n  default: { durability: synced, sink: {} }\n  users: { source: { http: {} } }\nserver:\n  tls: {}\n";
         let parts = parts(text);
         let expected = [
             (1, "sources"),
-            (3, "keyspaces.default.ttl"),
-            (4, "keyspaces.users"),
+            (3, "keyspaces.default.sink"),
+            (4, "keyspaces.users.source"),
             (6, "server.tls"),
         ];
         assert_eq!(
             parts.unbuilt,
             expected.map(|(line, path)| (line, path.to_owned()))
         );
-        assert_eq!(parts.settings[DURABILITY].text, "synced");
     }
 
     #[test]
     fn the_nearest_name_is_offered_only_when_it_is_near() {
-        assert_eq!(nearest("server.enpoint"), Some("server.endpoint"));
-        assert_eq!(nearest("sever"), Some("server"));
-        assert_eq!(nearest("limits.value_byte"), Some("limits.value_bytes"));
-        assert_eq!(nearest("something.else.entirely"), None);
+        let offered = |unknown| nearest(unknown).unwrap_or_default();
+        assert_eq!(offered("server.enpoint"), "server.endpoint");
+        assert_eq!(offered("sever"), "server");
+        assert_eq!(offered("limits.value_byte"), "limits.value_bytes");
+        assert_eq!(offered("keyspaces.a.max_byte"), "keyspaces.a.max_bytes");
+        assert_eq!(offered("something.else.entirely"), "");
     }
 }

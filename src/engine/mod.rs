@@ -3,6 +3,7 @@
 //! It must not know HTTP, limits or defaults.
 
 mod embedded;
+mod policy;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
+pub use policy::{Eviction, Policy};
 
 use crate::metrics::StoreMetrics;
 

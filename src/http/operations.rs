@@ -46,9 +46,9 @@ pub(crate) struct LimitAnswer {
     /// The name of the setting.
     #[schema(example = "limits.value_bytes")]
     setting: &'static str,
-    /// Its value.
+    /// Its value; null where it is off.
     #[schema(example = 16_777_216)]
-    value: u64,
+    value: Option<u64>,
     /// What it counts.
     #[schema(example = "bytes")]
     unit: &'static str,

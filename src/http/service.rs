@@ -28,10 +28,10 @@ pub struct Options {
 /// A limit, as `/limits` shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
-    /// The setting that changes it; `None` where it is fixed.
+    /// The setting that changes it.
     pub setting: &'static str,
-    /// Its value.
-    pub value: u64,
+    /// Its value; `None` where it is off.
+    pub value: Option<u64>,
     /// What it counts.
     pub unit: &'static str,
 }

@@ -228,17 +228,15 @@ fn limits(options: &Options) -> Vec<Limit> {
     let limits = &options.limits;
     let count = |setting, value: usize, unit| Limit {
         setting,
-        value: value.try_into().unwrap_or(u64::MAX),
+        value: Some(value.try_into().unwrap_or(u64::MAX)),
         unit,
     };
-    let time = |setting, value: Duration| {
-        let value = value.as_millis().try_into().unwrap_or(u64::MAX);
-        Limit {
-            setting,
-            value,
-            unit: "milliseconds",
-        }
+    let perhaps = |setting, value: Option<Duration>| Limit {
+        setting,
+        value: value.map(|value| value.as_millis().try_into().unwrap_or(u64::MAX)),
+        unit: "milliseconds",
     };
+    let time = |setting, value| perhaps(setting, Some(value));
     vec![
         count("limits.key_bytes", limits.key_bytes, "bytes"),
         count("limits.value_bytes", limits.value_bytes, "bytes"),
@@ -247,6 +245,14 @@ fn limits(options: &Options) -> Vec<Limit> {
         time("limits.head_timeout", limits.head_timeout),
         time("limits.body_stall", limits.body_stall),
         time("limits.read_stall", limits.read_stall),
+        count("limits.keyspaces", limits.keyspaces, "keyspaces"),
+        perhaps("limits.watch_duration", limits.watch_duration),
+        count(
+            "watch.history_events",
+            options.watch.history_events,
+            "events",
+        ),
+        count("watch.history_bytes", options.watch.history_bytes, "bytes"),
         time("server.keep_alive", options.keep_alive),
         time("server.read_wait", options.read_wait),
         time("server.shutdown_delay", options.shutdown_delay),

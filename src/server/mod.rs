@@ -15,9 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task;
 
 pub use error::ServerError;
-pub use options::{Limits, OnSyncError, Options, Storage};
+pub use options::{Limits, OnSyncError, Options, Storage, Watch};
 use stop::{Stopper, stop};
 
+pub use crate::engine::{Durability, Eviction, Policy};
 use crate::http;
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use crate::engine::StoreOptions;
+use crate::engine::{Policy, StoreOptions};
 
 /// Everything that a running server needs to know. [`Options::default`] is the documented default of every setting.
 #[derive(Clone, Debug)]
@@ -32,6 +32,10 @@ pub struct Options {
     pub storage: Storage,
     /// `log.on_sync_error`
     pub on_sync_error: OnSyncError,
+    /// `watch.*`
+    pub watch: Watch,
+    /// `keyspaces`: what the file defines, by name.
+    pub keyspaces: Vec<(String, Policy)>,
 }
 
 impl Default for Options {
@@ -47,6 +51,8 @@ impl Default for Options {
             limits: Limits::default(),
             storage: Storage::default(),
             on_sync_error: OnSyncError::Exit,
+            watch: Watch::default(),
+            keyspaces: Vec::new(),
         }
     }
 }
@@ -68,6 +74,10 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// `limits.connections`: the most connections served at one time; more wait to be accepted.
     pub connections: usize,
+    /// `limits.keyspaces`: the most keyspaces that there may be, `default` included.
+    pub keyspaces: usize,
+    /// `limits.watch_duration`: how long one watch may last; `None` is as long as its client wants.
+    pub watch_duration: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -80,6 +90,26 @@ impl Default for Limits {
             read_stall: Duration::from_secs(30),
             head_timeout: Duration::from_secs(5),
             connections: 25_000,
+            keyspaces: 256,
+            watch_duration: None,
+        }
+    }
+}
+
+/// How far back a watch can resume.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Watch {
+    /// `watch.history_events`: the most events that are kept.
+    pub history_events: usize,
+    /// `watch.history_bytes`: the most bytes that they take.
+    pub history_bytes: usize,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            history_events: 100_000,
+            history_bytes: 64 << 20,
         }
     }
 }

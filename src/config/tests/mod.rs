@@ -1,5 +1,6 @@
 //! Configurations and what they mean, layer over layer.
 
+mod keyspaces;
 mod refusals;
 
 use std::ffi::OsString;
@@ -126,6 +127,9 @@ limits:
   head_timeout: 4s
   body_stall: 6s
   read_stall: 8s
+  keyspaces: 9
+  watch_duration: 10s
+watch: { history_events: 11, history_bytes: 12KiB }
 logging: { level: debug, format: json }
 ";
     let config = Place::new().with_file("file.yml", text).load().unwrap();
@@ -150,6 +154,12 @@ logging: { level: debug, format: json }
     assert_eq!(server.limits.head_timeout, Duration::from_secs(4));
     assert_eq!(server.limits.body_stall, Duration::from_secs(6));
     assert_eq!(server.limits.read_stall, Duration::from_secs(8));
+    assert_eq!(server.limits.keyspaces, 9);
+    assert_eq!(server.limits.watch_duration, Some(Duration::from_secs(10)));
+    assert_eq!(
+        (server.watch.history_events, server.watch.history_bytes),
+        (11, 12 << 10)
+    );
     assert_eq!(
         config.logging,
         logging::Options {

@@ -160,14 +160,17 @@ fn rooms_of_later_versions_are_refused_by_name() {
         ("engine: valkey\n", "file.yml:1: engine"),
         ("server:\n  tls: { cert: a }\n", "file.yml:2: server.tls"),
         (
-            "keyspaces:\n  users:\n    ttl: 10m\n",
-            "file.yml:3: keyspaces.users",
+            "keyspaces:\n  users:\n    source: { http: { endpoint: 'http://a' } }\n",
+            "file.yml:3: keyspaces.users.source",
         ),
         (
-            "keyspaces:\n  default:\n    max_bytes: 64MiB\n",
-            "file.yml:3: keyspaces.default.max_bytes",
+            "keyspaces:\n  default:\n    ttl: 1s\n    mirror: {}\n",
+            "file.yml:4: keyspaces.default.mirror",
         ),
-        ("limits: { keyspaces: 9 }\n", "file.yml:1: limits.keyspaces"),
+        (
+            "keyspaces: { a: { sink: [] } }\n",
+            "file.yml:1: keyspaces.a.sink",
+        ),
     ];
     for (text, place) in cases {
         let refusal = Place::new()
