@@ -232,6 +232,14 @@ impl Engine {
         }
     }
 
+    /// The data of the keyspace called `name`, if there is one. It stays that keyspace's even where the name is dropped and
+    /// given to another one meanwhile.
+    pub fn keyspace(&self, name: &str) -> Option<Entries> {
+        match self {
+            Self::Embedded(embedded) => embedded.keyspace(name).map(Entries::Embedded),
+        }
+    }
+
     /// Wall time in Unix milliseconds; never goes back within a process.
     pub fn now_ms(&self) -> u64 {
         match self {

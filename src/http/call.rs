@@ -1,5 +1,6 @@
 //! One request on its way through: what a handler may look at. It must not decide anything.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use actix_web::HttpRequest;
@@ -9,6 +10,7 @@ use actix_web::http::header::HeaderMap;
 
 use super::Worker;
 use super::body::Body;
+use super::key;
 use super::problem::Problem;
 use super::query::Query;
 use super::service::Service;
@@ -67,6 +69,22 @@ impl Call {
 
     pub(super) fn values(&self) -> Result<&Values, Problem> {
         self.service().values()
+    }
+
+    /// The name in `/keyspaces/{ks}`, percent-decoded.
+    pub(super) fn keyspace_of_path(&self) -> Result<Cow<'_, str>, Problem> {
+        key::keyspace(self.raw_path())
+    }
+
+    /// The values of the keyspace that `/keyspaces/{ks}/...` names.
+    pub(super) fn values_of_path(&self) -> Result<Values, Problem> {
+        let name = self.keyspace_of_path()?;
+        Ok(self.keyspaces()?.values(&name)?)
+    }
+
+    /// The key in `/keyspaces/{ks}/{resource}/{key}`.
+    pub(super) fn key_of_path(&self) -> Result<Cow<'_, str>, Problem> {
+        key::of(self.raw_path(), 4)
     }
 
     /// Takes the body; a second time it is empty.

@@ -62,6 +62,8 @@ codes! {
         "The request changes something and a browser sent it on behalf of a page of another site (by its Sec-Fetch-Site or Origin header). Requests by curl, Postman and this server's own pages carry no such header or name this site."
     KeyNotFound "key_not_found" NOT_FOUND "There is no such key"
         "The key was never written, was deleted, was flushed or has expired. A key is compared byte by byte; a/b and a%2Fb are the same key, a/b and a//b are not."
+    KeyspaceNotFound "keyspace_not_found" NOT_FOUND "There is no such keyspace"
+        "No keyspace has this name, or it was dropped. A keyspace is made by PUT /keyspaces/{name} or by the configuration file, never by writing a key. A name is 1 to 64 of the characters a-z, 0-9, _ and -."
     RouteNotFound "route_not_found" NOT_FOUND "There is no such address"
         "Nothing is served under this path. No slash is ever added or removed. The page /docs/ lists every operation."
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"

@@ -14,15 +14,23 @@ use utoipa::openapi::{Ref, RefOr};
 use super::code::Code;
 use super::problem::MEDIA_TYPE;
 
+/// `Name [Codes]`, or `Name: Other [Codes]` for those of another set and more. An operation's sets must share no status.
 macro_rules! failures {
-    ($($(#[$doc:meta])* $name:ident [$($code:ident)*])*) => {
+    ($($(#[$doc:meta])* $name:ident $(: $($base:ident)*)? [$($code:ident)*])*) => {
         $(
             $(#[$doc])*
             pub(crate) enum $name {}
 
+            impl $name {
+                fn codes() -> Vec<Code> {
+                    let codes: &[&[Code]] = &[$($(&$base::codes(),)*)? &[$(Code::$code,)*]];
+                    codes.concat()
+                }
+            }
+
             impl IntoResponses for $name {
                 fn responses() -> BTreeMap<String, RefOr<Response>> {
-                    responses(&[$(Code::$code,)*])
+                    responses(&Self::codes())
                 }
             }
         )*
@@ -51,6 +59,12 @@ failures! {
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite WrongHost Starting Draining Overloaded
         DurabilityLost DiskFull
     ]
+    /// Of reading a value of a named keyspace.
+    KeyReadFailures: ReadFailures [KeyspaceNotFound]
+    /// Of changing a value of a named keyspace.
+    KeyWriteFailures: WriteFailures [KeyspaceNotFound]
+    /// Of a flush of a named keyspace.
+    KeyspaceFlushFailures: FlushFailures [KeyspaceNotFound]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite WrongHost Internal Starting Draining DurabilityLost DiskFull

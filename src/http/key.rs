@@ -14,11 +14,25 @@ pub(crate) fn from_path(path: &str, slashes: usize) -> Option<Result<Cow<'_, str
     Some(checked(raw))
 }
 
+/// The key in `path`, which has that many slashes because a route says so.
+pub(crate) fn of(path: &str, slashes: usize) -> Result<Cow<'_, str>, Problem> {
+    from_path(path, slashes).unwrap_or_else(|| checked(""))
+}
+
+/// The name in `/keyspaces/{ks}/...`, percent-decoded once. What cannot be decoded is no keyspace's name.
+pub(crate) fn keyspace(path: &str) -> Result<Cow<'_, str>, Problem> {
+    let raw = path.split('/').nth(2).unwrap_or_default();
+    percent::decode(raw, Plus::Plus).map_err(|error| {
+        let detail = format!("in the name of the keyspace {error}");
+        Problem::new(Code::KeyspaceNotFound, detail)
+    })
+}
+
 fn checked(raw: &str) -> Result<Cow<'_, str>, Problem> {
     if raw.is_empty() {
         return Err(Problem::new(
             Code::InvalidKey,
-            "the key is empty: it follows /v1/",
+            "the key is empty: it is what follows the last slash of the address's fixed part",
         ));
     }
     percent::decode(raw, Plus::Plus)
@@ -52,6 +66,25 @@ mod tests {
             let problem = from_path(path, 2).unwrap().unwrap_err();
             assert_eq!(problem.code(), Code::InvalidKey, "{path}");
         }
+    }
+
+    #[test]
+    fn a_key_of_a_keyspace_follows_the_fourth_slash() {
+        for (path, name, key) in [
+            ("/keyspaces/a/keys/b", "a", "b"),
+            ("/keyspaces/a-b_1/keys/b/c//", "a-b_1", "b/c//"),
+            ("/key%73paces/%61/k%65ys/%2F", "a", "/"),
+            ("/keyspaces//keys/a", "", "a"),
+            ("/keyspaces/a%2Fb/keys/a", "a/b", "a"),
+        ] {
+            assert_eq!(keyspace(path).unwrap(), name, "{path}");
+            assert_eq!(of(path, 4).unwrap(), key, "{path}");
+        }
+        assert_eq!(keyspace("/keyspaces/a").unwrap(), "a");
+        let problem = keyspace("/keyspaces/%FF/keys/a").unwrap_err();
+        assert_eq!(problem.code(), Code::KeyspaceNotFound);
+        let problem = of("/keyspaces/a/keys/", 4).unwrap_err();
+        assert_eq!(problem.code(), Code::InvalidKey);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod etag;
 mod failures;
 mod guard;
 mod key;
+mod keyspace_values;
 mod listener;
 mod lookup;
 mod media;

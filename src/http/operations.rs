@@ -14,6 +14,7 @@ use super::probes::json;
 use super::problem::Problem;
 use super::service::Phase;
 use super::shapes::HowDurable;
+use crate::keyspace::Values;
 
 /// How many entries a flush removed.
 #[derive(Serialize, ToSchema)]
@@ -61,7 +62,7 @@ pub(crate) struct LimitAnswer {
     (status = 200, description = "The store is empty", body = FlushAnswer), FlushFailures
 ))]
 pub(super) async fn flush_by_delete(call: &Call) -> Result<HttpResponse, Problem> {
-    flush(call).await
+    flush(call, call.values()?).await
 }
 
 /// Empty the store, for clients that cannot send DELETE
@@ -71,12 +72,13 @@ pub(super) async fn flush_by_delete(call: &Call) -> Result<HttpResponse, Problem
     (status = 200, description = "The store is empty", body = FlushAnswer), FlushFailures
 ))]
 pub(super) async fn flush_by_post(call: &Call) -> Result<HttpResponse, Problem> {
-    flush(call).await
+    flush(call, call.values()?).await
 }
 
-async fn flush(call: &Call) -> Result<HttpResponse, Problem> {
+/// Empties one keyspace.
+pub(super) async fn flush(call: &Call, values: &Values) -> Result<HttpResponse, Problem> {
     let durability = parameters::durability(&call.query(&["durability"])?)?;
-    let flushed = call.values()?.flush(durability).await?;
+    let flushed = values.flush(durability).await?;
     Ok(json(StatusCode::OK, &FlushAnswer { flushed }))
 }
 

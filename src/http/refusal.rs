@@ -36,6 +36,7 @@ impl From<Refusal> for Problem {
                 let detail = "this keyspace is logged: a request may ask for written or synced";
                 Self::new(Code::DurabilityUnavailable, detail)
             }
+            Refusal::KeyspaceNotFound { .. } => Self::new(Code::KeyspaceNotFound, detail),
             Refusal::ConditionFailed { current } => answer::condition_failed(current),
             Refusal::Failed(failure) => failure.into(),
         }

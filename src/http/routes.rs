@@ -14,6 +14,16 @@ pub(crate) enum Operation {
     PutValue,
     /// `DELETE /v1/{key}`
     DeleteValue,
+    /// `GET /keyspaces/{ks}/keys/{key}`
+    GetKey,
+    /// `HEAD /keyspaces/{ks}/keys/{key}`
+    HeadKey,
+    /// `PUT /keyspaces/{ks}/keys/{key}`
+    PutKey,
+    /// `DELETE /keyspaces/{ks}/keys/{key}`
+    DeleteKey,
+    /// `POST /keyspaces/{ks}/flush`
+    FlushKeyspace,
     /// `DELETE /flush`
     FlushByDelete,
     /// `POST /flush`
@@ -62,6 +72,11 @@ impl Operation {
         Self::HeadValue,
         Self::PutValue,
         Self::DeleteValue,
+        Self::GetKey,
+        Self::HeadKey,
+        Self::PutKey,
+        Self::DeleteKey,
+        Self::FlushKeyspace,
         Self::FlushByDelete,
         Self::FlushByPost,
         Self::Lookup,
@@ -82,11 +97,11 @@ impl Operation {
     /// Its name in the metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::GetValue => "get_value",
-            Self::HeadValue => "head_value",
-            Self::PutValue => "put_value",
-            Self::DeleteValue => "delete_value",
-            Self::FlushByDelete | Self::FlushByPost => "flush",
+            Self::GetValue | Self::GetKey => "get_value",
+            Self::HeadValue | Self::HeadKey => "head_value",
+            Self::PutValue | Self::PutKey => "put_value",
+            Self::DeleteValue | Self::DeleteKey => "delete_value",
+            Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
             Self::Lookup | Self::HeadLookup => "lookup",
             Self::Health => "health",
             Self::Livez => "livez",
@@ -107,6 +122,11 @@ impl Operation {
             | Self::HeadValue
             | Self::PutValue
             | Self::DeleteValue
+            | Self::GetKey
+            | Self::HeadKey
+            | Self::PutKey
+            | Self::DeleteKey
+            | Self::FlushKeyspace
             | Self::FlushByDelete
             | Self::FlushByPost
             | Self::Snapshot
@@ -134,6 +154,30 @@ pub(crate) enum Pattern {
     Exact(&'static str),
     /// Every one that begins so.
     Under(&'static str),
+    /// `/keyspaces/{ks}/` and this.
+    Of(&'static str),
+    /// `/keyspaces/{ks}/`, this, a slash and any key, also none.
+    Keyed(&'static str),
+}
+
+impl Pattern {
+    /// Whether `path` is one of these, where `resource` is [`resource`] of it. Names of keyspaces are not looked at here.
+    fn fits(self, path: &str, resource: Option<&str>) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Under(prefix) => path.starts_with(prefix),
+            Self::Of(name) => resource == Some(name),
+            Self::Keyed(name) => resource
+                .and_then(|resource| resource.strip_prefix(name))
+                .is_some_and(|rest| rest.starts_with('/')),
+        }
+    }
+}
+
+/// What follows the name in `/keyspaces/{ks}/...`.
+fn resource(path: &str) -> Option<&str> {
+    let (_keyspace, resource) = path.strip_prefix("/keyspaces/")?.split_once('/')?;
+    Some(resource)
 }
 
 /// A set of paths and what can be done with each method there. HEAD is listed wherever GET is.
@@ -175,6 +219,21 @@ pub(crate) static ROUTES: &[Route] = &[
             (Method::HEAD, Operation::HeadValue),
         ],
         allow: "GET, HEAD, PUT, DELETE",
+    },
+    Route {
+        pattern: Pattern::Keyed("keys"),
+        operations: &[
+            (Method::GET, Operation::GetKey),
+            (Method::PUT, Operation::PutKey),
+            (Method::DELETE, Operation::DeleteKey),
+            (Method::HEAD, Operation::HeadKey),
+        ],
+        allow: "GET, HEAD, PUT, DELETE",
+    },
+    Route {
+        pattern: Pattern::Of("flush"),
+        operations: &[(Method::POST, Operation::FlushKeyspace)],
+        allow: "POST",
     },
     read(
         Pattern::Exact("/"),
@@ -222,10 +281,8 @@ pub(crate) enum Target {
 /// What `method` on `path` is for.
 #[inline]
 pub(crate) fn target(method: &Method, path: &str) -> Target {
-    let here = |route: &&Route| match route.pattern {
-        Pattern::Exact(exact) => path == exact,
-        Pattern::Under(prefix) => path.starts_with(prefix),
-    };
+    let resource = resource(path);
+    let here = |route: &&Route| route.pattern.fits(path, resource);
     let Some(route) = ROUTES.iter().find(here) else {
         return Target::Nothing;
     };
@@ -303,6 +360,40 @@ mod tests {
                 ),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn what_lies_in_a_keyspace_is_found_whatever_the_keyspace_is_called() {
+        let operation = |method, path| match target(&method, path) {
+            Target::Operation(operation) => Some(operation),
+            Target::WrongMethod(_) | Target::Nothing => None,
+        };
+        for path in [
+            "/keyspaces/a/keys/b",
+            "/keyspaces/a/keys/",
+            "/keyspaces//keys/b",
+            "/keyspaces/NO/keys//",
+            "/keyspaces/a/keys/flush",
+        ] {
+            assert_eq!(
+                operation(Method::PUT, path),
+                Some(Operation::PutKey),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            operation(Method::POST, "/keyspaces/a/flush"),
+            Some(Operation::FlushKeyspace)
+        );
+        for path in [
+            "/keyspaces/a/",
+            "/keyspaces/a/flush/",
+            "/keyspaces/a/keysb",
+            "/keyspaces/a/b/flush",
+            "/keyspace/a/flush",
+        ] {
+            assert_eq!(operation(Method::POST, path), None, "{path}");
         }
     }
 

@@ -35,6 +35,9 @@ fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuil
 const TTL: &str =
     "^(none|[1-9][0-9]{0,8}(ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
+/// The names that a keyspace may have.
+pub(super) const KEYSPACE: &str = "^[a-z0-9_-]{1,64}$";
+
 macro_rules! parameters {
     ($($(#[$doc:meta])* $name:ident [$($parameter:expr;)*])*) => {
         $(
@@ -57,6 +60,13 @@ parameters! {
             .required(Required::True)
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
             .example(Some(json!("greeting")));
+    ]
+    /// Which keyspace.
+    Keyspace [
+        parameter("ks", ParameterIn::Path, "The name of a keyspace: 1 to 64 of `a-z 0-9 _ -`")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
+            .example(Some(json!("default")));
     ]
     /// Which value, for the lookup.
     LookupKey [

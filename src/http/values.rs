@@ -1,4 +1,5 @@
-//! `/v1/{key}`: read, write and remove one value. It must not know durability or versions beyond passing them on.
+//! `/v1/{key}` and `/keyspaces/{ks}/keys/{key}`: read, write and remove one value. It must not know durability or
+//! versions beyond passing them on.
 
 use std::borrow::Cow;
 
@@ -32,7 +33,7 @@ use crate::keyspace::{Acknowledged, Change, Draft, Outcome, Stored, Ttl, Value, 
     responses(WholeValue, PartOfValue, NotModified, ReadFailures, RangeFailures)
 )]
 pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
-    read(call).await
+    read(call, call.values()?, default_key(call)?).await
 }
 
 /// Read a value's headers
@@ -47,18 +48,18 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     responses(WholeValue, NotModified, ReadFailures)
 )]
 pub(super) async fn head(call: &Call) -> Result<HttpResponse, Problem> {
-    read(call).await
+    read(call, call.values()?, default_key(call)?).await
 }
 
-async fn read(call: &Call) -> Result<HttpResponse, Problem> {
+/// Answers a read of one value.
+pub(super) async fn read(
+    call: &Call,
+    values: &Values,
+    key: Cow<'_, str>,
+) -> Result<HttpResponse, Problem> {
     call.query(&[])?;
-    let key = key_of(call)?;
     let conditions = conditions::parse(call.headers())?;
-    let entry = call
-        .values()?
-        .find(key.as_bytes())
-        .await?
-        .ok_or_else(absent)?;
+    let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
     answer::of_entry(call.method(), call.headers(), &conditions, entry)
 }
 
@@ -84,14 +85,24 @@ async fn read(call: &Call) -> Result<HttpResponse, Problem> {
 )]
 pub(super) async fn put(call: &mut Call) -> Result<HttpResponse, Problem> {
     let body = call.take_body();
+    write(call, body, call.values()?, default_key(call)?).await
+}
+
+/// Writes one value.
+pub(super) async fn write(
+    call: &Call,
+    body: Body,
+    values: &Values,
+    key: Cow<'_, str>,
+) -> Result<HttpResponse, Problem> {
     let query = call.query(&["durability", "ttl"])?;
     let change = Change {
         when: conditions::parse(call.headers())?,
         durability: parameters::durability(&query)?,
     };
-    let put = Put::parse(call, parameters::ttl(&query)?)?;
-    let draft = put.receive(call, body).await?;
-    let stored = call.values()?.put(draft, &change).await?;
+    let put = Put::parse(call, values, key, parameters::ttl(&query)?)?;
+    let draft = put.receive(call, values, body).await?;
+    let stored = values.put(draft, &change).await?;
     Ok(stored_answer(&stored))
 }
 
@@ -107,14 +118,22 @@ pub(super) async fn put(call: &mut Call) -> Result<HttpResponse, Problem> {
     responses(Removed, WriteFailures)
 )]
 pub(super) async fn delete(call: &Call) -> Result<HttpResponse, Problem> {
+    remove(call, call.values()?, default_key(call)?).await
+}
+
+/// Removes one value.
+pub(super) async fn remove(
+    call: &Call,
+    values: &Values,
+    key: Cow<'_, str>,
+) -> Result<HttpResponse, Problem> {
     let query = call.query(&["durability"])?;
     let change = Change {
         when: conditions::parse(call.headers())?,
         durability: parameters::durability(&query)?,
     };
-    let key = key_of(call)?;
     Ok(HttpResponse::new(
-        match call.values()?.delete(key.as_bytes(), &change).await? {
+        match values.delete(key.as_bytes(), &change).await? {
             Acknowledged::AsPromised => StatusCode::NO_CONTENT,
             Acknowledged::Below => StatusCode::ACCEPTED,
         },
@@ -126,9 +145,9 @@ pub(super) fn absent() -> Problem {
     Problem::new(Code::KeyNotFound, "given key not found")
 }
 
-fn key_of(call: &Call) -> Result<Cow<'_, str>, Problem> {
-    let none = || Err(Problem::new(Code::InvalidKey, "the key follows /v1/"));
-    key::from_path(call.raw_path(), 2).unwrap_or_else(none)
+/// The key behind `/v1/`.
+fn default_key(call: &Call) -> Result<Cow<'_, str>, Problem> {
+    key::of(call.raw_path(), 2)
 }
 
 fn stored_answer(stored: &Stored) -> HttpResponse {
@@ -155,14 +174,17 @@ struct Put<'a> {
 }
 
 impl<'a> Put<'a> {
-    fn parse(call: &'a Call, ttl: Ttl) -> Result<Self, Problem> {
+    fn parse(
+        call: &'a Call,
+        values: &Values,
+        key: Cow<'a, str>,
+        ttl: Ttl,
+    ) -> Result<Self, Problem> {
         let headers = call.headers();
         if headers.contains_key(header::CONTENT_RANGE) {
             let detail = "a PUT with Content-Range would replace the whole value with a part of it";
             return Err(Problem::new(Code::PartialPut, detail));
         }
-        let key = key_of(call)?;
-        let values = call.values()?;
         // What can be refused without the body is refused before it is read.
         values.check_key(key.as_bytes())?;
         let announced_len = body::announced_len(headers);
@@ -179,8 +201,12 @@ impl<'a> Put<'a> {
 
     /// Reads the body into a draft. A body that comes in one piece (most do) or with its length and type known is copied
     /// once, straight to its place; any other is gathered first.
-    async fn receive(&self, call: &Call, mut body: Body) -> Result<Draft, Problem> {
-        let values = call.values()?;
+    async fn receive(
+        &self,
+        call: &Call,
+        values: &Values,
+        mut body: Body,
+    ) -> Result<Draft, Problem> {
         let mut hold = call.service().budget.hold();
         let first = body.next().await?.unwrap_or_default();
         let announced = self.announced_len.and_then(|len| usize::try_from(len).ok());

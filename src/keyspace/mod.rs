@@ -13,23 +13,40 @@ pub use crate::engine::{
 pub use condition::Verdict;
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
-/// Every keyspace of this service; today the one called `default`.
+/// Every keyspace of this service.
 #[derive(Clone, Debug)]
 pub struct Keyspaces {
     engine: Engine,
+    options: Options,
+    /// Kept, because most requests are for it and it cannot be dropped.
     default: Values,
 }
 
 impl Keyspaces {
     /// Puts the rules of `options` over the data of `engine`.
     pub fn new(engine: Engine, options: Options) -> Self {
-        let default = Values::new(engine.clone(), options);
-        Self { engine, default }
+        let default = Values::new(engine.clone(), engine.default_entries(), options);
+        Self {
+            engine,
+            options,
+            default,
+        }
     }
 
     /// The values of the keyspace `default`, which always exists.
     pub fn default_values(&self) -> &Values {
         &self.default
+    }
+
+    /// The values of the keyspace called `name`.
+    pub fn values(&self, name: &str) -> Result<Values, Refusal> {
+        let entries = self
+            .engine
+            .keyspace(name)
+            .ok_or_else(|| Refusal::KeyspaceNotFound {
+                name: name.to_owned(),
+            })?;
+        Ok(Values::new(self.engine.clone(), entries, self.options))
     }
 
     /// How the data fares.

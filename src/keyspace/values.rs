@@ -111,6 +111,12 @@ pub enum Refusal {
         /// What was asked for.
         asked: Durability,
     },
+    /// There is no such keyspace.
+    #[error("there is no keyspace {name:?}")]
+    KeyspaceNotFound {
+        /// The name that was asked for.
+        name: String,
+    },
     /// The engine did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -125,8 +131,7 @@ pub struct Values {
 }
 
 impl Values {
-    pub(super) fn new(engine: Engine, options: Options) -> Self {
-        let entries = engine.default_entries();
+    pub(super) fn new(engine: Engine, entries: Entries, options: Options) -> Self {
         Self {
             engine,
             entries,

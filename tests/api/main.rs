@@ -12,6 +12,7 @@ mod errors;
 mod guards;
 mod harness;
 mod keys;
+mod keyspaces;
 mod limits;
 mod media;
 mod operations;

@@ -1,32 +1,25 @@
-//! The engine in this process: the only file that touches `standpipe-store`. It waits until what an answer tells of is as
-//! durable as the keyspace promises, and gives up after a time. It must not know limits, defaults or HTTP.
+//! The engine in this process: the only folder that touches `standpipe-store`. It must not know limits, defaults or HTTP.
 
+mod entries;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::fs::{self, File};
-use std::future::{Future, poll_fn};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use standpipe_store::fs::Dir;
 use standpipe_store::fs::real::RealDir;
-use standpipe_store::{
-    Clock, Deleted, ErrorClass, Keyspace, Level, Meta, Phase, Putted, Read, Store,
-};
+use standpipe_store::{Clock, ErrorClass, Keyspace, Phase, Store};
 
-use super::{
-    CloseError, Compacted, Conditions, Delete, Durability, Engine, Entry, Facts, Failure, Health,
-    Progress, Put,
-};
+use super::{CloseError, Compacted, Engine, Failure, Health, Progress};
 use crate::metrics::StoreMetrics;
-use words::{Named, ours, shown};
 
+pub use entries::Draft;
+pub(super) use entries::Entries;
 pub use standpipe_store::Options as StoreOptions;
 
 /// The keyspace that always exists.
@@ -128,26 +121,8 @@ pub fn directory(path: &Path) -> io::Result<RealDir> {
 #[derive(Clone, Debug)]
 pub struct Embedded {
     store: Store,
-    keyspace: Arc<Keyspace>,
+    default: Arc<Keyspace>,
     read_wait: Duration,
-}
-
-/// A value on its way into the map: one allocation of its exact size.
-#[derive(Debug)]
-pub struct Draft(standpipe_store::Draft);
-
-impl Draft {
-    /// Puts `bytes` at `offset` of the value. What would lie behind its end is left out.
-    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.0.fill(|value| {
-            let place = value.get_mut(offset..).unwrap_or_default();
-            let len = place.len().min(bytes.len());
-            place
-                .split_at_mut(len)
-                .0
-                .copy_from_slice(bytes.split_at(len).0);
-        });
-    }
 }
 
 impl Embedded {
@@ -162,20 +137,28 @@ impl Embedded {
             options.store,
             &opening.0,
         )?;
-        let keyspace = store
+        let default = store
             .keyspace(DEFAULT)
             .expect("the store makes the default keyspace when it is opened");
         Ok(Self {
             store,
-            keyspace,
+            default,
             read_wait: options.read_wait,
         })
     }
 
     pub(super) fn default_entries(&self) -> Entries {
-        Entries {
-            engine: self.clone(),
-        }
+        self.entries_of(Arc::clone(&self.default))
+    }
+
+    pub(super) fn keyspace(&self, name: &str) -> Option<Entries> {
+        self.store
+            .keyspace(name)
+            .map(|keyspace| self.entries_of(keyspace))
+    }
+
+    fn entries_of(&self, keyspace: Arc<Keyspace>) -> Entries {
+        Entries::new(self.store.clone(), keyspace, self.read_wait)
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -238,181 +221,4 @@ impl Embedded {
             reason: lost.reason.to_string(),
         })
     }
-
-    /// Waits until everything up to `seen` has come as far as `until`.
-    #[inline]
-    async fn reached(&self, until: Durability, seen: u64) -> Result<(), Failure> {
-        let Some(level) = level(until) else {
-            return Ok(());
-        };
-        if self.store.has_reached(level, seen) {
-            return Ok(());
-        }
-        self.wait(level, seen).await
-    }
-
-    async fn wait(&self, level: Level, seen: u64) -> Result<(), Failure> {
-        let reached = async {
-            match level {
-                Level::Written => self.store.wait_written(seen).await,
-                Level::Durable => self.store.wait_durable(seen).await,
-            }
-        };
-        within(self.read_wait, reached)
-            .await
-            .map_err(|waited| Failure::NotDurableYet { waited })??;
-        Ok(())
-    }
-
-    /// Waits until a change that met `seen` and was given the revision `own` may be answered.
-    async fn acknowledge(
-        &self,
-        until: Durability,
-        seen: u64,
-        own: Option<u64>,
-    ) -> Result<(), Failure> {
-        let promised = durability_of(&self.keyspace);
-        // What others did is told of only as the keyspace promises; a request may relax the wait for its own change alone.
-        self.reached(promised.max(until), seen).await?;
-        match own {
-            None => Ok(()),
-            Some(own) => self.reached(until, own).await,
-        }
-    }
-}
-
-/// `None` where nothing is logged and nothing is waited for.
-fn level(until: Durability) -> Option<Level> {
-    match until {
-        Durability::Memory => None,
-        Durability::Written => Some(Level::Written),
-        Durability::Synced => Some(Level::Durable),
-    }
-}
-
-fn durability_of(keyspace: &Keyspace) -> Durability {
-    match keyspace.durability() {
-        standpipe_store::Durability::Synced => Durability::Synced,
-        standpipe_store::Durability::Written => Durability::Written,
-        standpipe_store::Durability::Memory => Durability::Memory,
-    }
-}
-
-/// Polls once before a timer is made: what is there already needs none.
-async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Result<T, Duration> {
-    let mut future = pin!(future);
-    let first = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
-    match first {
-        Poll::Ready(output) => Ok(output),
-        Poll::Pending => tokio::time::timeout(timeout, future)
-            .await
-            .map_err(|_elapsed| timeout),
-    }
-}
-
-/// The default keyspace of the durable map.
-#[derive(Clone, Debug)]
-pub struct Entries {
-    engine: Embedded,
-}
-
-impl Entries {
-    pub(super) fn durability(&self) -> Durability {
-        durability_of(&self.engine.keyspace)
-    }
-
-    #[inline]
-    pub(super) async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
-        let Embedded {
-            store, keyspace, ..
-        } = &self.engine;
-        let Read { entry, seen } = store.get(keyspace, key);
-        self.engine.reached(durability_of(keyspace), seen).await?;
-        Ok(entry.map(|entry| shown(store, entry)))
-    }
-
-    pub(super) fn draft(
-        &self,
-        key: &[u8],
-        len: usize,
-        facts: &Facts<'_>,
-    ) -> Result<Draft, Failure> {
-        let meta = Meta {
-            content_type: facts.media_type,
-            content_encoding: facts.content_encoding,
-            owner: None,
-        };
-        Ok(Draft(self.engine.store.draft(
-            key,
-            len,
-            &meta,
-            facts.expires_at_ms,
-        )?))
-    }
-
-    pub(super) async fn put(
-        &self,
-        draft: Draft,
-        when: &Conditions,
-        until: Durability,
-    ) -> Result<Put, Failure> {
-        let Embedded {
-            store, keyspace, ..
-        } = &self.engine;
-        let named = Named::by(when);
-        let put = store
-            .put(keyspace, draft.0, &named.conditions(when), asked(until))
-            .await?;
-        self.engine.acknowledge(until, put.seen, put.own).await?;
-        Ok(match put.outcome {
-            Putted::Stored {
-                version,
-                created: true,
-            } => Put::Created(ours(version)),
-            Putted::Stored {
-                version,
-                created: false,
-            } => Put::Replaced(ours(version)),
-            Putted::Refused { current } => Put::Refused(current.map(ours)),
-        })
-    }
-
-    pub(super) async fn delete(
-        &self,
-        key: &[u8],
-        when: &Conditions,
-        until: Durability,
-    ) -> Result<Delete, Failure> {
-        let Embedded {
-            store, keyspace, ..
-        } = &self.engine;
-        let named = Named::by(when);
-        let delete = store
-            .delete(keyspace, key, &named.conditions(when), asked(until))
-            .await?;
-        self.engine
-            .acknowledge(until, delete.seen, delete.own)
-            .await?;
-        Ok(match delete.outcome {
-            Deleted::Removed => Delete::Removed,
-            Deleted::Absent => Delete::Absent,
-            Deleted::Refused { current } => Delete::Refused(current.map(ours)),
-        })
-    }
-
-    pub(super) async fn flush(&self, until: Durability) -> Result<u64, Failure> {
-        let Embedded {
-            store, keyspace, ..
-        } = &self.engine;
-        let flush = store.flush(keyspace, asked(until)).await?;
-        self.engine
-            .acknowledge(until, flush.seen, flush.own)
-            .await?;
-        Ok(flush.flushed)
-    }
-}
-
-/// What the writer is told: whether somebody waits for a sync.
-fn asked(until: Durability) -> Level {
-    level(until).unwrap_or(Level::Written)
 }

@@ -14,7 +14,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
-use super::{lookup, operations, probes, values};
+use super::{keyspace_values, lookup, operations, probes, values};
 
 /// The document as JSON, rendered once.
 pub(crate) fn json() -> &'static str {
@@ -30,22 +30,24 @@ pub(crate) fn yaml() -> &'static str {
 
 const WRITABLE: &str = "the document holds only text, numbers and lists";
 
-/// The document, with what the builder cannot say of a PUT's body: the order in which Swagger UI should offer its media
+/// The document, with what the builder cannot say of the body of a PUT of a value: the order in which Swagger UI should offer its media
 /// types (text first, a file last), and that no body at all is a value of 0 bytes.
 fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).expect(WRITABLE);
-    let body = document
-        .pointer_mut("/paths/~1v1~1{key}/put/requestBody")
-        .and_then(Value::as_object_mut);
-    let body = body.expect("a test reads this of the document");
-    body.insert("required".to_owned(), Value::Bool(false));
-    if let Some(content) = body.get_mut("content").and_then(Value::as_object_mut) {
-        let order = ["text/plain", "application/json", "application/octet-stream"];
-        let ordered = order
-            .iter()
-            .filter_map(|name| content.remove_entry(*name))
-            .collect();
-        *content = ordered;
+    for path in ["~1v1~1{key}", "~1keyspaces~1{ks}~1keys~1{key}"] {
+        let body = document
+            .pointer_mut(&format!("/paths/{path}/put/requestBody"))
+            .and_then(Value::as_object_mut);
+        let body = body.expect("a test reads this of the document");
+        body.insert("required".to_owned(), Value::Bool(false));
+        if let Some(content) = body.get_mut("content").and_then(Value::as_object_mut) {
+            let order = ["text/plain", "application/json", "application/octet-stream"];
+            let ordered = order
+                .iter()
+                .filter_map(|name| content.remove_entry(*name))
+                .collect();
+            *content = ordered;
+        }
     }
     document
 }
@@ -62,11 +64,15 @@ fn document() -> Value {
     servers((url = "/", description = "This server")),
     tags(
         (name = "values", description = "Read, write and remove values"),
+        (name = "keys", description = "Read, write and remove values in any keyspace"),
+        (name = "keyspaces", description = "Named sets of keys, each with a policy"),
         (name = "operation", description = "Figures, limits, snapshots"),
         (name = "probes", description = "Alive, ready, and why not"),
     ),
     paths(
         values::get, values::head, values::put, values::delete,
+        keyspace_values::get, keyspace_values::head, keyspace_values::put, keyspace_values::delete,
+        keyspace_values::flush,
         lookup::root, lookup::head_root,
         operations::flush_by_delete, operations::flush_by_post,
         operations::snapshot, operations::limits, operations::metrics,

@@ -16,7 +16,7 @@ use super::guard;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
-use super::{lookup, operations, pages, probes, values};
+use super::{keyspace_values, lookup, operations, pages, probes, values};
 use crate::metrics::Counter;
 
 /// What the requests of one worker thread share, beside what all requests share.
@@ -93,6 +93,11 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::HeadValue => values::head(call).await,
         Operation::PutValue => values::put(call).await,
         Operation::DeleteValue => values::delete(call).await,
+        Operation::GetKey => keyspace_values::get(call).await,
+        Operation::HeadKey => keyspace_values::head(call).await,
+        Operation::PutKey => keyspace_values::put(call).await,
+        Operation::DeleteKey => keyspace_values::delete(call).await,
+        Operation::FlushKeyspace => keyspace_values::flush(call).await,
         Operation::FlushByDelete => operations::flush_by_delete(call).await,
         Operation::FlushByPost => operations::flush_by_post(call).await,
         Operation::Lookup => lookup::root(call).await,
@@ -121,9 +126,9 @@ fn wrong_method(call: &Call, allow: &'static str) -> Problem {
 type Counted = Option<Operation>;
 
 /// The statuses that are counted each for itself. Any other counts as 0, which no dashboard overlooks.
-const STATUSES: [u16; 21] = [
-    200, 201, 202, 204, 206, 302, 304, 400, 403, 404, 405, 408, 412, 413, 416, 421, 500, 503, 507,
-    101, 0,
+const STATUSES: [u16; 28] = [
+    200, 201, 202, 204, 206, 302, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 416,
+    421, 422, 500, 502, 503, 504, 507, 101, 0,
 ];
 
 /// Counters of one worker, each looked up once.

@@ -1,0 +1,214 @@
+//! The data of one keyspace of the durable map. Every answer waits until what it tells of is as durable as the keyspace
+//! promises, and gives up after a time. It must not know limits, defaults or HTTP.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use standpipe_store::{Deleted, Keyspace, Level, Meta, Putted, Read, Store};
+
+use super::words::{Named, ours, shown};
+use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Put};
+
+/// A value on its way into the map: one allocation of its exact size.
+#[derive(Debug)]
+pub struct Draft(standpipe_store::Draft);
+
+impl Draft {
+    /// Puts `bytes` at `offset` of the value. What would lie behind its end is left out.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.0.fill(|value| {
+            let place = value.get_mut(offset..).unwrap_or_default();
+            let len = place.len().min(bytes.len());
+            place
+                .split_at_mut(len)
+                .0
+                .copy_from_slice(bytes.split_at(len).0);
+        });
+    }
+}
+
+/// One keyspace of the durable map.
+#[derive(Clone, Debug)]
+pub struct Entries {
+    store: Store,
+    keyspace: Arc<Keyspace>,
+    read_wait: Duration,
+}
+
+impl Entries {
+    pub(super) fn new(store: Store, keyspace: Arc<Keyspace>, read_wait: Duration) -> Self {
+        Self {
+            store,
+            keyspace,
+            read_wait,
+        }
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        durability_of(&self.keyspace)
+    }
+
+    #[inline]
+    pub(crate) async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
+        let Self {
+            store, keyspace, ..
+        } = self;
+        let Read { entry, seen } = store.get(keyspace, key);
+        self.reached(durability_of(keyspace), seen).await?;
+        Ok(entry.map(|entry| shown(store, entry)))
+    }
+
+    pub(crate) fn draft(
+        &self,
+        key: &[u8],
+        len: usize,
+        facts: &Facts<'_>,
+    ) -> Result<Draft, Failure> {
+        let meta = Meta {
+            content_type: facts.media_type,
+            content_encoding: facts.content_encoding,
+            owner: None,
+        };
+        Ok(Draft(self.store.draft(
+            key,
+            len,
+            &meta,
+            facts.expires_at_ms,
+        )?))
+    }
+
+    pub(crate) async fn put(
+        &self,
+        draft: Draft,
+        when: &Conditions,
+        until: Durability,
+    ) -> Result<Put, Failure> {
+        let Self {
+            store, keyspace, ..
+        } = self;
+        let named = Named::by(when);
+        let put = store
+            .put(keyspace, draft.0, &named.conditions(when), asked(until))
+            .await?;
+        self.acknowledge(until, put.seen, put.own).await?;
+        Ok(match put.outcome {
+            Putted::Stored {
+                version,
+                created: true,
+            } => Put::Created(ours(version)),
+            Putted::Stored {
+                version,
+                created: false,
+            } => Put::Replaced(ours(version)),
+            Putted::Refused { current } => Put::Refused(current.map(ours)),
+        })
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        key: &[u8],
+        when: &Conditions,
+        until: Durability,
+    ) -> Result<Delete, Failure> {
+        let Self {
+            store, keyspace, ..
+        } = self;
+        let named = Named::by(when);
+        let delete = store
+            .delete(keyspace, key, &named.conditions(when), asked(until))
+            .await?;
+        self.acknowledge(until, delete.seen, delete.own).await?;
+        Ok(match delete.outcome {
+            Deleted::Removed => Delete::Removed,
+            Deleted::Absent => Delete::Absent,
+            Deleted::Refused { current } => Delete::Refused(current.map(ours)),
+        })
+    }
+
+    pub(crate) async fn flush(&self, until: Durability) -> Result<u64, Failure> {
+        let Self {
+            store, keyspace, ..
+        } = self;
+        let flush = store.flush(keyspace, asked(until)).await?;
+        self.acknowledge(until, flush.seen, flush.own).await?;
+        Ok(flush.flushed)
+    }
+
+    /// Waits until everything up to `seen` has come as far as `until`.
+    #[inline]
+    async fn reached(&self, until: Durability, seen: u64) -> Result<(), Failure> {
+        let Some(level) = level(until) else {
+            return Ok(());
+        };
+        if self.store.has_reached(level, seen) {
+            return Ok(());
+        }
+        self.wait(level, seen).await
+    }
+
+    async fn wait(&self, level: Level, seen: u64) -> Result<(), Failure> {
+        let reached = async {
+            match level {
+                Level::Written => self.store.wait_written(seen).await,
+                Level::Durable => self.store.wait_durable(seen).await,
+            }
+        };
+        within(self.read_wait, reached)
+            .await
+            .map_err(|waited| Failure::NotDurableYet { waited })??;
+        Ok(())
+    }
+
+    /// Waits until a change that met `seen` and was given the revision `own` may be answered.
+    async fn acknowledge(
+        &self,
+        until: Durability,
+        seen: u64,
+        own: Option<u64>,
+    ) -> Result<(), Failure> {
+        let promised = durability_of(&self.keyspace);
+        // What others did is told of only as the keyspace promises; a request may relax the wait for its own change alone.
+        self.reached(promised.max(until), seen).await?;
+        match own {
+            None => Ok(()),
+            Some(own) => self.reached(until, own).await,
+        }
+    }
+}
+
+/// What the writer is told: whether somebody waits for a sync.
+fn asked(until: Durability) -> Level {
+    level(until).unwrap_or(Level::Written)
+}
+
+/// `None` where nothing is logged and nothing is waited for.
+fn level(until: Durability) -> Option<Level> {
+    match until {
+        Durability::Memory => None,
+        Durability::Written => Some(Level::Written),
+        Durability::Synced => Some(Level::Durable),
+    }
+}
+
+fn durability_of(keyspace: &Keyspace) -> Durability {
+    match keyspace.durability() {
+        standpipe_store::Durability::Synced => Durability::Synced,
+        standpipe_store::Durability::Written => Durability::Written,
+        standpipe_store::Durability::Memory => Durability::Memory,
+    }
+}
+
+/// Polls once before a timer is made: what is there already needs none.
+async fn within<T>(timeout: Duration, future: impl Future<Output = T>) -> Result<T, Duration> {
+    let mut future = pin!(future);
+    let first = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+    match first {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout(timeout, future)
+            .await
+            .map_err(|_elapsed| timeout),
+    }
+}
