@@ -363,8 +363,10 @@ impl<'a> Importer<'a> {
 
 fn refused(at: Position, error: &WriteError) -> Failure {
     let exit = match error {
-        WriteError::TooLarge { .. } => Exit::DATA,
+        WriteError::TooLarge { .. } | WriteError::EntryTooLarge { .. } => Exit::DATA,
         WriteError::DiskFull
+        | WriteError::KeyspaceFull { .. }
+        | WriteError::Dropped
         | WriteError::Overloaded { .. }
         | WriteError::Lost(_)
         | WriteError::Closing => Exit::IO,

@@ -162,6 +162,25 @@ pub enum Failure {
         /// What this one needs.
         actual: u64,
     },
+    /// The entry takes more memory than its part of a bounded keyspace holds, in bytes.
+    #[error(
+        "the entry takes {actual} bytes of memory, its part of the keyspace's max_bytes holds {limit}"
+    )]
+    EntryTooLarge {
+        /// The most.
+        limit: u64,
+        /// What this one takes.
+        actual: u64,
+    },
+    /// The memory of a bounded keyspace is used up and nothing in it may leave.
+    #[error("the keyspace is full: its max_bytes are {limit}")]
+    KeyspaceFull {
+        /// The most bytes that it may take.
+        limit: u64,
+    },
+    /// The keyspace was dropped in the meantime.
+    #[error("the keyspace was dropped")]
+    KeyspaceDropped,
     /// No room in the log in time; nothing was changed.
     #[error("the log has had no room for {} ms", waited.as_millis())]
     Overloaded {

@@ -90,6 +90,8 @@ codes! {
         "A queue or a budget with a limit is full, or the disk did not confirm in time. The detail names which; for a write it also says whether the change may still take effect. Try again after the time in the Retry-After header."
     DurabilityLost "durability_lost" SERVICE_UNAVAILABLE "The disk failed"
         "The disk failed to make data durable, so nobody knows what of the newest changes is on it. Writes are refused until the process is started again and has checked its data. Look at the log and at the disk."
+    KeyspaceFull "keyspace_full" INSUFFICIENT_STORAGE "The keyspace is full"
+        "The keyspace has a max_bytes and its eviction is none, so nothing leaves it by itself and nothing was changed. Delete values, let them expire, or raise max_bytes."
     DiskFull "disk_full" INSUFFICIENT_STORAGE "The disk is full"
         "There is no room to make this change durable, and nothing was changed. Reads and deletes still work. Writes resume by themselves when there is space again."
 }

@@ -58,6 +58,18 @@ impl From<Failure> for Problem {
                 };
                 Self::new(Code::EntryTooLarge, detail).exceeding(exceeded)
             }
+            Failure::EntryTooLarge { limit, actual } => {
+                let exceeded = Exceeded {
+                    limit,
+                    actual,
+                    setting: "max_bytes",
+                };
+                Self::new(Code::EntryTooLarge, detail).exceeding(exceeded)
+            }
+            Failure::KeyspaceFull { .. } => {
+                Self::new(Code::KeyspaceFull, format!("{detail}; nothing was changed"))
+            }
+            Failure::KeyspaceDropped => Self::new(Code::KeyspaceNotFound, detail),
             Failure::Overloaded { .. } => {
                 Self::new(Code::Overloaded, format!("{detail}; nothing was changed"))
             }

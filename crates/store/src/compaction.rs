@@ -172,7 +172,7 @@ impl Compaction<'_> {
             .iter()
             .map(|keyspace| keyspace.record())
             .collect();
-        let dropped = self.contents.keyspaces.dropped();
+        let dropped = self.contents.keyspaces.dropped_since(s);
         // What is missing tells of a change as well: a key that was deleted, expired or flushed while this was written.
         writer.covers(self.log.last_revision());
         #[cfg(not(feature = "bug-snapshot-ahead"))]
@@ -292,6 +292,7 @@ impl Compaction<'_> {
             Err(error) => return Err(ended(&error.source)),
         }
         remove(&**self.dir, &gone);
+        self.contents.keyspaces.forget_dropped(snapshot.s);
         Ok(())
     }
 }

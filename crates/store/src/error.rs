@@ -5,6 +5,8 @@
 use std::fmt;
 use std::io;
 
+use crate::options::Durability;
+
 /// Why a directory could not be opened as a store. Nothing on disk has changed unless the message says so.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -61,9 +63,9 @@ pub enum OpenError {
         /// The keyspace.
         keyspace: String,
         /// What it is.
-        stored: crate::Durability,
+        stored: Durability,
         /// What was asked for.
-        asked: crate::Durability,
+        asked: Durability,
     },
 }
 
@@ -169,9 +171,50 @@ pub enum WriteError {
         /// What this one needs.
         actual: u64,
     },
+    /// The keyspace was dropped in the meantime.
+    #[error("the keyspace was dropped")]
+    Dropped,
+    /// The keyspace's `max_bytes` are used up and nothing in it may leave.
+    #[error("the keyspace is full: it may take {limit} bytes")]
+    KeyspaceFull {
+        /// The most bytes that it may take.
+        limit: u64,
+    },
+    /// The entry is larger than its part of the keyspace's `max_bytes`.
+    #[error("the entry takes {actual} bytes, its part of the keyspace holds {limit}")]
+    EntryTooLarge {
+        /// The most bytes that an entry may take there.
+        limit: u64,
+        /// What this one takes.
+        actual: u64,
+    },
     /// The store is being closed.
     #[error("the store is closing")]
     Closing,
+}
+
+/// Why a keyspace was not created or changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeyspaceError {
+    /// The change could not be made.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// To or from `memory` only while the keyspace is empty.
+    #[error(
+        "the durability cannot change from {stored} to {asked} while the keyspace holds entries"
+    )]
+    DurabilityFixed {
+        /// What it is.
+        stored: Durability,
+        /// What was asked for.
+        asked: Durability,
+    },
+    /// There are as many keyspaces as there may be.
+    #[error("there are {limit} keyspaces, which is the limit")]
+    TooMany {
+        /// How many there may be.
+        limit: usize,
+    },
 }
 
 /// A sync or a write of the log failed: what was not durable before may be lost, and nothing more is written.

@@ -34,16 +34,19 @@ mod wait;
 
 pub use clock::Clock;
 pub use compaction::Compacted;
-pub use error::{CompactError, Damage, ErrorClass, Lost, OpenError, Verdict, WriteError};
+pub use error::{
+    CompactError, Damage, ErrorClass, KeyspaceError, Lost, OpenError, Verdict, WriteError,
+};
 pub use log::Level;
 pub use map::{Entry, Facts, FactsOf, Keyspace, MAX_KEY_BYTES};
 pub use offline::{Repair, Repaired, Report, check, repair};
-pub use options::{Durability, Options, TailPolicy};
+pub use options::{Durability, Eviction, Options, Policy, TailPolicy};
 pub use progress::{Phase, Progress};
 pub use record::Meta;
-pub use stats::{Health, LogStats, Stats};
+pub use stats::{Health, KeyspaceStats, LogStats, Stats};
 pub use store::{
-    Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Read, Scan, Store, Version, Versions,
+    Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Read, Scan, SetKeyspace, Store,
+    Version, Versions,
 };
 pub use wait::block_on;
 

@@ -24,6 +24,50 @@ impl fmt::Display for Durability {
     }
 }
 
+/// What leaves a keyspace whose `max_bytes` are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Eviction {
+    /// The entry that SIEVE picks (NSDI'24).
+    #[default]
+    Sieve,
+    /// Nothing: changes that need room are refused.
+    None,
+}
+
+/// What a keyspace is told. The store keeps all of it and goes by what concerns it; the rest is for those above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What a successful answer means.
+    pub durability: Durability,
+    /// How long an entry stays that says nothing about it, in milliseconds; `None` = for ever.
+    pub ttl_ms: Option<u64>,
+    /// Most bytes of memory that its entries may take; `None` = as many as there are.
+    pub max_bytes: Option<u64>,
+    /// What leaves when they are used up.
+    pub eviction: Eviction,
+    /// How long a client may keep an answer without asking again, in milliseconds; `None` = not at all.
+    pub client_max_age_ms: Option<u64>,
+}
+
+impl Policy {
+    /// Everything as by default, but that durability.
+    pub const fn of(durability: Durability) -> Self {
+        Self {
+            durability,
+            ttl_ms: None,
+            max_bytes: None,
+            eviction: Eviction::Sieve,
+            client_max_age_ms: None,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::of(Durability::Synced)
+    }
+}
+
 /// What recovery does with a tail that may be torn or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TailPolicy {

@@ -27,6 +27,15 @@ pub struct LogStats {
     pub disk_full: bool,
 }
 
+/// Numbers about a keyspace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyspaceStats {
+    /// Entries that anybody can read.
+    pub entries: u64,
+    /// Bytes of memory that its entries take: keys, values, headers.
+    pub bytes: u64,
+}
+
 /// Numbers about a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {

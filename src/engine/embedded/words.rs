@@ -95,6 +95,9 @@ impl From<WriteError> for Failure {
             },
             WriteError::Lost(lost) => lost.into(),
             WriteError::TooLarge { limit, actual } => Self::TooLarge { limit, actual },
+            WriteError::Dropped => Self::KeyspaceDropped,
+            WriteError::KeyspaceFull { limit } => Self::KeyspaceFull { limit },
+            WriteError::EntryTooLarge { limit, actual } => Self::EntryTooLarge { limit, actual },
             WriteError::Closing => Self::Closing,
         }
     }

@@ -70,6 +70,20 @@ impl Entry {
         Self::build(packed, &prefix, parts.key, value_len)
     }
 
+    /// The same value with another expiry: everything else stays, the time of writing too.
+    pub(crate) fn with_expiry(&self, expires_at_ms: Option<u64>, table: &FactsTable) -> Self {
+        let facts = self.facts(table);
+        let parts = Parts {
+            key: self.key(),
+            meta: facts.as_meta(),
+            expires_at_ms,
+            created_at_ms: self.created_at_ms(),
+        };
+        let mut entry = Self::reserve(&parts, self.value().len(), table);
+        entry.fill(|value| value.copy_from_slice(self.value()));
+        entry
+    }
+
     /// The mark that `key` was deleted by `revision`.
     pub(crate) fn tombstone(key: &[u8], revision: u64) -> Self {
         let mut entry = Self::build(packed_of(key, 0) | TOMBSTONE, &[], key, 0);

@@ -1,13 +1,13 @@
 //! A keyspace: a named set of keys with a policy, and the set of all of them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
 use super::{FactsTable, Map, Shard};
-use crate::options::Durability;
+use crate::options::{Durability, Policy};
 use crate::record::KeyspaceRecord;
 
 /// A named set of keys.
@@ -15,7 +15,14 @@ use crate::record::KeyspaceRecord;
 pub struct Keyspace {
     id: u32,
     name: Arc<str>,
+    policy: RwLock<Policy>,
+    /// Copies of what every request asks for.
     durability: AtomicU8,
+    ttl_ms: AtomicU64,
+    /// Set under all shard locks, so that who holds one and sees it unset may go on.
+    dropped: AtomicBool,
+    /// The keyspace that has taken the place of this one.
+    successor: OnceLock<Arc<Self>>,
     pub(crate) map: Map,
 }
 
@@ -24,10 +31,14 @@ impl Keyspace {
         let keyspace = Self {
             id: record.id,
             name: record.name.as_str().into(),
+            policy: RwLock::new(record.policy),
             durability: AtomicU8::new(0),
+            ttl_ms: AtomicU64::new(0),
+            dropped: AtomicBool::new(false),
+            successor: OnceLock::new(),
             map,
         };
-        keyspace.set_durability(record.durability);
+        keyspace.set_policy(record.policy);
         keyspace
     }
 
@@ -41,6 +52,11 @@ impl Keyspace {
         &self.name
     }
 
+    /// What the keyspace was told.
+    pub fn policy(&self) -> Policy {
+        *self.policy.read()
+    }
+
     /// What a successful answer means here.
     #[inline]
     pub fn durability(&self) -> Durability {
@@ -51,20 +67,51 @@ impl Keyspace {
         }
     }
 
-    pub(crate) fn set_durability(&self, durability: Durability) {
-        let code = match durability {
+    /// How long an entry stays that says nothing about it, in milliseconds; `None` = for ever.
+    #[inline]
+    pub fn ttl_ms(&self) -> Option<u64> {
+        match self.ttl_ms.load(Ordering::Relaxed) {
+            0 => None,
+            ttl_ms => Some(ttl_ms),
+        }
+    }
+
+    /// Whether the keyspace was dropped: whatever is asked of it, it is empty for good.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        *self.policy.write() = policy;
+        let code = match policy.durability {
             Durability::Synced => 0,
             Durability::Written => 1,
             Durability::Memory => 2,
         };
         self.durability.store(code, Ordering::Relaxed);
+        self.ttl_ms
+            .store(policy.ttl_ms.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Marks it as dropped, under all of its shards' locks; `successor` takes its place.
+    pub(crate) fn set_dropped(&self, successor: Option<&Arc<Self>>) {
+        if let Some(successor) = successor {
+            self.successor.get_or_init(|| Arc::clone(successor));
+        }
+        self.dropped.store(true, Ordering::Relaxed);
+    }
+
+    /// The keyspace that has taken the place of this one.
+    pub(crate) fn successor(&self) -> Option<&Arc<Self>> {
+        self.successor.get()
     }
 
     pub(crate) fn record(&self) -> KeyspaceRecord {
         KeyspaceRecord {
             id: self.id,
             name: self.name.as_ref().to_owned(),
-            durability: self.durability(),
+            policy: self.policy(),
+            replaces: None,
         }
     }
 }
@@ -72,8 +119,12 @@ impl Keyspace {
 #[derive(Debug, Default)]
 struct Table {
     by_id: BTreeMap<u32, Arc<Keyspace>>,
-    /// Ids that were dropped: a record of one of them is skipped, one of any other unknown id is damage.
-    dropped: BTreeSet<u32>,
+    by_name: BTreeMap<Arc<str>, Arc<Keyspace>>,
+    /// Ids that were dropped, with the change that did it: a record of one of them is skipped, one of any other unknown id
+    /// is damage.
+    dropped: BTreeMap<u32, u64>,
+    /// No id up to this one is given out any more.
+    last_id: u32,
 }
 
 /// All keyspaces.
@@ -101,23 +152,49 @@ impl Keyspaces {
         }
     }
 
-    /// Creates the keyspace of `record`, or gives it the policy in it.
-    pub(crate) fn set(&self, record: &KeyspaceRecord, make: impl Fn() -> Shard) -> Arc<Keyspace> {
-        let mut table = self.table.write();
-        let keyspace = table.by_id.entry(record.id).or_insert_with(|| {
-            Arc::new(Keyspace::new(
-                record,
-                Map::new(self.shards, self.seed, make),
-            ))
-        });
-        keyspace.set_durability(record.durability);
-        Arc::clone(keyspace)
+    /// A keyspace that nobody knows yet, with the shards that its policy asks for.
+    pub(crate) fn make(&self, record: &KeyspaceRecord, make: impl Fn() -> Shard) -> Arc<Keyspace> {
+        Arc::new(Keyspace::new(
+            record,
+            Map::new(self.shards, self.seed, make),
+        ))
     }
 
-    pub(crate) fn drop_id(&self, id: u32) {
+    /// Lets everybody find `keyspace`.
+    pub(crate) fn add(&self, keyspace: &Arc<Keyspace>) {
         let mut table = self.table.write();
-        table.dropped.insert(id);
+        table.last_id = table.last_id.max(keyspace.id);
+        table.by_id.insert(keyspace.id, Arc::clone(keyspace));
+        table
+            .by_name
+            .insert(Arc::clone(&keyspace.name), Arc::clone(keyspace));
+    }
+
+    /// Does what a record says that is read back: creates the keyspace, or gives it the policy. `revision` is the record's.
+    pub(crate) fn set(&self, record: &KeyspaceRecord, revision: u64, make: impl Fn() -> Shard) {
+        if let Some(replaced) = record.replaces {
+            self.drop_id(replaced, revision);
+        }
+        match self.by_id(record.id) {
+            ById::Known(keyspace) => keyspace.set_policy(record.policy),
+            ById::Dropped => {}
+            ById::Unknown => self.add(&self.make(record, make)),
+        }
+    }
+
+    /// Forgets a keyspace, which `revision` dropped.
+    pub(crate) fn drop_id(&self, id: u32, revision: u64) {
+        let mut table = self.table.write();
+        table.last_id = table.last_id.max(id);
+        table.dropped.insert(id, revision);
         let dropped = table.by_id.remove(&id);
+        if let Some(keyspace) = &dropped {
+            // The name may belong to another one by now.
+            let is_it = |found: &Arc<Keyspace>| found.id == id;
+            if table.by_name.get(&keyspace.name).is_some_and(is_it) {
+                table.by_name.remove(&keyspace.name);
+            }
+        }
         drop(table);
         drop(dropped);
     }
@@ -131,33 +208,52 @@ impl Keyspaces {
         let table = self.table.read();
         match table.by_id.get(&id) {
             Some(keyspace) => ById::Known(Arc::clone(keyspace)),
-            None if table.dropped.contains(&id) => ById::Dropped,
+            None if table.dropped.contains_key(&id) => ById::Dropped,
             None => ById::Unknown,
         }
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Keyspace>> {
-        self.table
-            .read()
-            .by_id
-            .values()
-            .find(|keyspace| keyspace.name() == name)
-            .cloned()
+        self.table.read().by_name.get(name).cloned()
     }
 
+    /// All of them, in the order of their ids.
     pub(crate) fn all(&self) -> Vec<Arc<Keyspace>> {
         self.table.read().by_id.values().cloned().collect()
     }
 
-    pub(crate) fn dropped(&self) -> Vec<u32> {
-        self.table.read().dropped.iter().copied().collect()
+    /// All of them, in the order of their names.
+    pub(crate) fn by_names(&self) -> Vec<Arc<Keyspace>> {
+        self.table.read().by_name.values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.table.read().by_id.len()
+    }
+
+    /// The ids that records behind revision `s` may name although they were dropped, and the last id that was dropped at
+    /// all, so that no id is given out twice.
+    pub(crate) fn dropped_since(&self, s: u64) -> Vec<u32> {
+        let table = self.table.read();
+        let last = table.dropped.last_key_value().map(|(id, _)| *id);
+        let since = |(id, revision): (&u32, &u64)| *revision > s || Some(*id) == last;
+        let dropped = table.dropped.iter().filter(|entry| since(*entry));
+        dropped.map(|(id, _)| *id).collect()
+    }
+
+    /// Forgets the ids that nothing behind revision `s` can name.
+    pub(crate) fn forget_dropped(&self, s: u64) {
+        let mut table = self.table.write();
+        let last = table.dropped.last_key_value().map(|(id, _)| *id);
+        table
+            .dropped
+            .retain(|id, revision| *revision > s || Some(*id) == last);
     }
 
     /// An id that was never used.
     pub(crate) fn next_id(&self) -> u32 {
-        let table = self.table.read();
-        let known = table.by_id.keys().chain(&table.dropped).max();
-        known.map_or(1, |id| id + 1)
+        self.table.read().last_id + 1
     }
 }
 

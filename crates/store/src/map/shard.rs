@@ -327,6 +327,11 @@ impl Shard {
         }
     }
 
+    /// Whether every entry here has expired or none is there, at `now_ms`.
+    pub(crate) fn is_empty_at(&self, now_ms: u64) -> bool {
+        self.live == wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+    }
+
     /// Notes that the keyspace was created or changed by `revision`.
     pub(crate) fn set_mark(&mut self, revision: u64) {
         self.mark = self.mark.max(revision);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Shard};
+use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
 use crate::record::{Parts, Record};
 
 /// A decoded record with its revision.
@@ -61,6 +61,7 @@ fn apply(
             keyspace: id,
             parts,
             value,
+            ..
         } => {
             if let Some(keyspace) = recent.keyspace(contents, *id)? {
                 let entry = put(parts, value, revision, &contents.facts);
@@ -86,15 +87,39 @@ fn apply(
                 }
             }
         }
-        Record::Keyspace(record) => {
-            if !matches!(contents.keyspaces.by_id(record.id), ById::Dropped) {
-                contents.keyspaces.set(record, || Shard::loading(0));
+        Record::Touch {
+            keyspace: id,
+            key,
+            expires_at_ms,
+        } => {
+            if let Some(keyspace) = recent.keyspace(contents, *id)? {
+                touch(keyspace, key, *expires_at_ms, revision, &contents.facts);
             }
+        }
+        Record::DeletePrefix {
+            keyspace: id, keys, ..
+        } => {
+            if let Some(keyspace) = recent.keyspace(contents, *id)? {
+                for key in keys {
+                    change(keyspace, key, Effect::Delete { key, revision });
+                }
+            }
+        }
+        Record::Batch(parts) => {
+            for part in parts {
+                apply(contents, recent, revision, part)?;
+            }
+        }
+        Record::Keyspace(record) => {
+            recent.0 = None;
+            contents
+                .keyspaces
+                .set(record, revision, || Shard::loading(0));
         }
         Record::Drop { keyspace: id } => {
             if recent.keyspace(contents, *id)?.is_some() {
                 recent.0 = None;
-                contents.keyspaces.drop_id(*id);
+                contents.keyspaces.drop_id(*id, revision);
             }
         }
         Record::Seal | Record::Mark => {}
@@ -107,6 +132,30 @@ fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> En
     entry.fill(|place| place.copy_from_slice(value));
     entry.set_revision(revision);
     entry
+}
+
+/// Changes an expiry, unless the key is absent or something newer is there already.
+fn touch(
+    keyspace: &Keyspace,
+    key: &[u8],
+    expires_at_ms: Option<u64>,
+    revision: u64,
+    facts: &FactsTable,
+) {
+    let place = keyspace.map.place(key);
+    let found = match keyspace
+        .map
+        .read(place.shard)
+        .look_up(place.hash, key, || 0)
+    {
+        Lookup::Live(entry) | Lookup::Expired(entry) => Some(entry.clone()),
+        Lookup::Absent { .. } => None,
+    };
+    if let Some(entry) = found {
+        let mut touched = entry.with_expiry(expires_at_ms, facts);
+        touched.set_revision(revision);
+        change(keyspace, key, Effect::Put(touched));
+    }
 }
 
 fn change(keyspace: &Keyspace, key: &[u8], effect: Effect<'_>) {

@@ -414,13 +414,13 @@ pub(crate) fn read_snapshot(
         });
     }
     for id in &footer.dropped {
-        contents.keyspaces.drop_id(*id);
+        contents.keyspaces.drop_id(*id, footer.t);
     }
     let per_shard = entries_per_shard(&footer, snapshot.len, contents);
     for keyspace in &footer.keyspaces {
         contents
             .keyspaces
-            .set(keyspace, || Shard::loading(per_shard));
+            .set(keyspace, footer.t, || Shard::loading(per_shard));
     }
     snapshot::reader::blocks(
         file,

@@ -1,6 +1,7 @@
 //! Changes: put, delete, flush. Each takes room before any lock; under its shard's lock it checks its conditions, takes the
 //! next revision, queues its record and applies it; what it replaced is freed outside.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Core, Store};
@@ -189,37 +190,54 @@ impl Store {
     /// [`Level::Durable`].
     pub async fn put(
         &self,
-        keyspace: &Keyspace,
-        draft: Draft,
+        keyspace: &Arc<Keyspace>,
+        mut draft: Draft,
         when: &Conditions<'_>,
         level: Level,
     ) -> Result<Put, WriteError> {
-        let grant = self
-            .core
-            .grant(keyspace, draft.payload_len(), Purpose::Grow)
-            .await?;
-        Ok(self.core.put(keyspace, draft, when, level, grant))
+        let mut keyspace = keyspace;
+        loop {
+            let grant = self
+                .core
+                .grant(keyspace, draft.payload_len(), Purpose::Grow)
+                .await?;
+            match self.core.put(keyspace, draft, when, level, grant) {
+                Ok(put) => return Ok(put),
+                Err(returned) => draft = returned,
+            }
+            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
+        }
     }
 
     /// Removes `key` where `when` holds. An absent key is no error and makes no change.
     pub async fn delete(
         &self,
-        keyspace: &Keyspace,
+        keyspace: &Arc<Keyspace>,
         key: &[u8],
         when: &Conditions<'_>,
         level: Level,
     ) -> Result<Delete, WriteError> {
-        let grant = self
-            .core
-            .grant(keyspace, wide(key.len()) + 4, Purpose::Shrink)
-            .await?;
-        Ok(self.core.delete(keyspace, key, when, level, grant))
+        let mut keyspace = keyspace;
+        loop {
+            let len = wide(key.len()) + 4;
+            let grant = self.core.grant(keyspace, len, Purpose::Shrink).await?;
+            if let Some(delete) = self.core.delete(keyspace, key, when, level, grant) {
+                return Ok(delete);
+            }
+            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
+        }
     }
 
     /// Removes every entry of `keyspace` as one change.
-    pub async fn flush(&self, keyspace: &Keyspace, level: Level) -> Result<Flush, WriteError> {
-        let grant = self.core.grant(keyspace, 4, Purpose::Empty).await?;
-        Ok(self.core.flush(keyspace, level, grant))
+    pub async fn flush(&self, keyspace: &Arc<Keyspace>, level: Level) -> Result<Flush, WriteError> {
+        let mut keyspace = keyspace;
+        loop {
+            let grant = self.core.grant(keyspace, 4, Purpose::Empty).await?;
+            if let Some(flush) = self.core.flush(keyspace, level, grant) {
+                return Ok(flush);
+            }
+            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
+        }
     }
 }
 
@@ -315,6 +333,7 @@ impl Core {
         grant.map_or(u64::MAX, |_| self.log.durable())
     }
 
+    /// Gives the draft back where the keyspace was dropped.
     fn put(
         &self,
         keyspace: &Keyspace,
@@ -322,7 +341,7 @@ impl Core {
         when: &Conditions<'_>,
         level: Level,
         grant: Option<Grant>,
-    ) -> Put {
+    ) -> Result<Put, Draft> {
         let Draft {
             mut entry,
             mut prefix,
@@ -333,14 +352,21 @@ impl Core {
             *id = keyspace.id().to_le_bytes();
         }
         let mut shard = keyspace.map.write(place.shard);
+        if keyspace.is_dropped() {
+            return Err(Draft {
+                entry,
+                prefix,
+                created_at_ms,
+            });
+        }
         let (current, seen) =
             self.current(&shard.look_up(place.hash, entry.key(), || self.clock.now_ms()));
         if !when.hold(current) {
-            return Put {
+            return Ok(Put {
                 outcome: Putted::Refused { current },
                 seen,
                 own: None,
-            };
+            });
         }
         let fields = (kind::PUT, created_at_ms, level);
         let Queued {
@@ -357,16 +383,17 @@ impl Core {
             grant.used(used);
         }
         let version = self.version_of(revision);
-        Put {
+        Ok(Put {
             outcome: Putted::Stored {
                 version,
                 created: current.is_none(),
             },
             seen,
             own: Some(revision),
-        }
+        })
     }
 
+    /// `None` where the keyspace was dropped.
     fn delete(
         &self,
         keyspace: &Keyspace,
@@ -374,25 +401,28 @@ impl Core {
         when: &Conditions<'_>,
         level: Level,
         grant: Option<Grant>,
-    ) -> Delete {
+    ) -> Option<Delete> {
         let place = keyspace.map.place(key);
         let payload = record::delete(keyspace.id(), key);
         let time_ms = self.clock.now_ms();
         let mut shard = keyspace.map.write(place.shard);
+        if keyspace.is_dropped() {
+            return None;
+        }
         let (current, seen) = self.current(&shard.look_up(place.hash, key, || time_ms));
         if !when.hold(current) {
-            return Delete {
+            return Some(Delete {
                 outcome: Deleted::Refused { current },
                 seen,
                 own: None,
-            };
+            });
         }
         if current.is_none() {
-            return Delete {
+            return Some(Delete {
                 outcome: Deleted::Absent,
                 seen,
                 own: None,
-            };
+            });
         }
         let fields = (kind::DELETE, time_ms, level);
         let Queued {
@@ -408,16 +438,20 @@ impl Core {
         if let Some(grant) = grant {
             grant.used(used);
         }
-        Delete {
+        Some(Delete {
             outcome: Deleted::Removed,
             seen,
             own: Some(revision),
-        }
+        })
     }
 
-    fn flush(&self, keyspace: &Keyspace, level: Level, grant: Option<Grant>) -> Flush {
+    /// `None` where the keyspace was dropped.
+    fn flush(&self, keyspace: &Keyspace, level: Level, grant: Option<Grant>) -> Option<Flush> {
         let payload = record::whole_keyspace(keyspace.id());
         let mut shards = keyspace.map.write_all();
+        if keyspace.is_dropped() {
+            return None;
+        }
         let now_ms = self.clock.now_ms();
         let seen = shards.iter().map(|shard| shard.mark()).max().unwrap_or(0);
         let mut fields = (kind::FLUSH, now_ms, level);
@@ -443,11 +477,11 @@ impl Core {
         let flushed = drained.iter().map(|shard| shard.live_at(now_ms)).sum();
         // Millions of entries take a while to free: not here, where somebody waits.
         self.garbage.lock().extend(drained);
-        Flush {
+        Some(Flush {
             flushed,
             seen,
             own: Some(revision),
-        }
+        })
     }
 
     /// The current version, and what an answer about it rests on.

@@ -4,6 +4,7 @@
 //! a file operation or the drop of a value.
 
 mod change;
+mod keyspaces;
 mod scan;
 mod upkeep;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 pub use change::{Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Version, Versions};
+pub use keyspaces::SetKeyspace;
 pub use scan::Scan;
 use upkeep::Upkeep;
 
@@ -21,19 +23,14 @@ use crate::compaction::{self, Compacted};
 use crate::error::{CompactError, Lost, OpenError};
 use crate::fs::Dir;
 use crate::int::wide;
-use crate::log::frame::frame_len;
-use crate::log::{Level, Log, LogOptions, Payload, Purpose};
+use crate::log::{Level, Log, LogOptions};
 use crate::manifest::{self, Incarnation, ManifestFile};
-use crate::map::{Contents, Drained, Entry, FactsOf, Keyspace, Lookup, Shard};
-use crate::options::{Durability, Options};
+use crate::map::{Contents, Drained, Entry, FactsOf, Keyspace, Lookup};
+use crate::options::Options;
 use crate::progress::{Phase, Progress};
-use crate::record::{KeyspaceRecord, kind};
 use crate::recovery::{Access, Begun, Found, Loaded, Locked, Replayed};
-use crate::stats::{Health, Stats};
-use crate::wait::block_on;
+use crate::stats::{Health, KeyspaceStats, Stats};
 
-/// The keyspace that always exists.
-const DEFAULT: &str = "default";
 /// Revisions of keyspaces that are never logged start here, so that the log has no gap.
 const MEMORY_REVISIONS: u64 = 1 << 63;
 /// A clock that is further from the log than this is not believed at once.
@@ -76,6 +73,8 @@ struct Core {
     /// Expired entries are not removed before this time, in milliseconds since boot.
     removal_from_ms: u64,
     closed: AtomicBool,
+    /// Keyspaces are created, changed and dropped one at a time.
+    administration: tokio::sync::Mutex<()>,
     /// Dropped last, so that no other process gets the directory before everything else has ended.
     _locked: Locked,
 }
@@ -123,6 +122,20 @@ impl Store {
     /// The keyspace of that name; `default` is always there.
     pub fn keyspace(&self, name: &str) -> Option<Arc<Keyspace>> {
         self.core.contents.keyspaces.by_name(name)
+    }
+
+    /// All keyspaces, in the order of their names.
+    pub fn keyspaces(&self) -> Vec<Arc<Keyspace>> {
+        self.core.contents.keyspaces.by_names()
+    }
+
+    /// Numbers about a keyspace. Looks at every shard of it: not for every request.
+    pub fn keyspace_stats(&self, keyspace: &Keyspace) -> KeyspaceStats {
+        let stats = keyspace.map.stats(self.core.clock.now_ms());
+        KeyspaceStats {
+            entries: stats.live,
+            bytes: stats.entry_bytes,
+        }
     }
 
     /// What is known about `key`. Wait for `seen` before telling anybody.
@@ -259,72 +272,9 @@ impl Core {
             passed_over,
             removal_from_ms: since_boot + steady_ms,
             closed: AtomicBool::new(false),
+            administration: tokio::sync::Mutex::default(),
             _locked: locked,
         }
-    }
-
-    /// Makes `default` at first start, or gives it the durability that the options ask for.
-    fn ensure_default(&self) -> Result<(), OpenError> {
-        let existing = self.contents.keyspaces.by_name(DEFAULT);
-        let asked = self.options.default_durability;
-        let record = match &existing {
-            None => KeyspaceRecord {
-                id: self.contents.keyspaces.next_id(),
-                name: DEFAULT.to_owned(),
-                durability: asked.unwrap_or(Durability::Synced),
-            },
-            Some(keyspace) => {
-                let stored = keyspace.durability();
-                let Some(asked) = asked.filter(|asked| *asked != stored) else {
-                    return Ok(());
-                };
-                let crosses = stored == Durability::Memory || asked == Durability::Memory;
-                if crosses && keyspace.map.stats(self.clock.now_ms()).live > 0 {
-                    return Err(OpenError::DurabilityFixed {
-                        keyspace: DEFAULT.to_owned(),
-                        stored,
-                        asked,
-                    });
-                }
-                KeyspaceRecord {
-                    durability: asked,
-                    ..keyspace.record()
-                }
-            }
-        };
-        self.set_keyspace(&record).map_err(|error| OpenError::Io {
-            what: format!(
-                "{}: the keyspace {DEFAULT} could not be written",
-                self.dir.display("")
-            ),
-            source: std::io::Error::other(error),
-        })
-    }
-
-    /// Logs a keyspace's creation or change, applies it, and waits until it is durable.
-    fn set_keyspace(&self, record: &KeyspaceRecord) -> Result<(), crate::WriteError> {
-        let payload = record.encoded();
-        let frame = frame_len(wide(payload.len()));
-        let grant = block_on(self.log.room().claim(frame, Purpose::Shrink))?;
-        let keyspace = self.contents.keyspaces.set(record, Shard::default);
-        let mut shards = keyspace.map.write_all();
-        let mut queue = self.log.queue();
-        let revision = queue.next_revision();
-        let used = queue.push(
-            kind::KEYSPACE,
-            self.clock.now_ms(),
-            Level::Durable,
-            Payload::whole(&payload),
-        );
-        let wake = self.log.release(queue);
-        for shard in &mut shards {
-            shard.set_mark(revision);
-        }
-        drop(shards);
-        drop(wake);
-        grant.used(used);
-        block_on(self.log.reached(Level::Durable, revision))?;
-        Ok(())
     }
 
     fn version_of(&self, revision: u64) -> Version {

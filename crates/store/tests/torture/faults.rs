@@ -140,7 +140,11 @@ impl Client {
             WriteError::Lost(_) => self.lost = true,
             WriteError::DiskFull => self.full = true,
             WriteError::Overloaded { .. } => self.overloaded = true,
-            WriteError::TooLarge { .. } | WriteError::Closing => panic!("{error}"),
+            WriteError::TooLarge { .. }
+            | WriteError::Dropped
+            | WriteError::KeyspaceFull { .. }
+            | WriteError::EntryTooLarge { .. }
+            | WriteError::Closing => panic!("{error}"),
         }
         if self.lost {
             assert!(store.health().lost.is_some());

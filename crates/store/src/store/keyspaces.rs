@@ -1,0 +1,299 @@
+//! Keyspaces as a whole: created, changed, dropped. One at a time, each as one record, under all of the keyspace's shards'
+//! locks, so that no change slips in between.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Core, Store};
+use crate::error::{KeyspaceError, OpenError, WriteError};
+use crate::int::wide;
+use crate::log::frame::frame_len;
+use crate::log::{Grant, Level, Payload, Purpose};
+use crate::map::{Keyspace, Shard};
+use crate::options::{Durability, Policy};
+use crate::record::{KeyspaceRecord, kind, whole_keyspace};
+use crate::wait::block_on;
+
+/// The keyspace that always exists.
+const DEFAULT: &str = "default";
+
+/// What became of a keyspace that was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetKeyspace {
+    /// Whether there was none of that name before.
+    pub created: bool,
+    /// The revision of the change, to be waited for; `None` where the keyspace had this policy already.
+    pub own: Option<u64>,
+    /// The newest change that the answer rests on.
+    pub seen: u64,
+}
+
+/// How a keyspace comes to its policy.
+enum Step {
+    /// It has it.
+    Nothing,
+    /// There is none of that name.
+    Create,
+    Change(Arc<Keyspace>),
+    /// An empty one is dropped and a new one takes its place: what is logged and what is not have nothing in common.
+    Replace(Arc<Keyspace>),
+}
+
+impl Store {
+    /// Creates the keyspace `name` with `policy`, or gives it that policy. A keyspace more than `limit` is refused.
+    ///
+    /// The name is the caller's to check: at most 64 bytes.
+    ///
+    /// # Errors
+    /// See [`KeyspaceError`]; nothing has changed then.
+    pub async fn set_keyspace(
+        &self,
+        name: &str,
+        policy: &Policy,
+        limit: usize,
+    ) -> Result<SetKeyspace, KeyspaceError> {
+        self.core
+            .set_keyspace(name, policy, limit, Purpose::Grow)
+            .await
+    }
+
+    /// Drops a keyspace with everything in it. `None` where it was dropped already.
+    pub async fn drop_keyspace(
+        &self,
+        keyspace: &Arc<Keyspace>,
+        level: Level,
+    ) -> Result<Option<u64>, WriteError> {
+        let _one = self.core.administration.lock().await;
+        if keyspace.is_dropped() {
+            return Ok(None);
+        }
+        let payload = whole_keyspace(keyspace.id());
+        let grant = self.core.room_for(&payload, Purpose::Empty).await?;
+        Ok(Some(
+            self.core.drop_keyspace(keyspace, &payload, level, grant),
+        ))
+    }
+}
+
+impl Core {
+    /// Makes `default` at first start.
+    pub(super) fn ensure_default(&self) -> Result<(), OpenError> {
+        let existing = self.contents.keyspaces.by_name(DEFAULT);
+        let asked = self.options.default_durability;
+        let stored = existing.as_ref().map(|keyspace| keyspace.policy());
+        let mut policy = stored.unwrap_or_default();
+        policy.durability = asked.unwrap_or(policy.durability);
+        if stored == Some(policy) {
+            return Ok(());
+        }
+        let set = async {
+            let set = self
+                .set_keyspace(DEFAULT, &policy, usize::MAX, Purpose::Shrink)
+                .await?;
+            let own = set.own.unwrap_or(set.seen);
+            self.wait(Level::Durable, own)
+                .await
+                .map_err(WriteError::from)?;
+            Ok::<(), KeyspaceError>(())
+        };
+        block_on(set).map_err(|error| match error {
+            KeyspaceError::DurabilityFixed { stored, asked } => OpenError::DurabilityFixed {
+                keyspace: DEFAULT.to_owned(),
+                stored,
+                asked,
+            },
+            other @ (KeyspaceError::Write(_) | KeyspaceError::TooMany { .. }) => OpenError::Io {
+                what: format!(
+                    "{}: the keyspace {DEFAULT} could not be written",
+                    self.dir.display("")
+                ),
+                source: std::io::Error::other(other),
+            },
+        })
+    }
+
+    async fn set_keyspace(
+        &self,
+        name: &str,
+        policy: &Policy,
+        limit: usize,
+        purpose: Purpose,
+    ) -> Result<SetKeyspace, KeyspaceError> {
+        let _one = self.administration.lock().await;
+        let step = self.step(name, policy, limit)?;
+        let (id, replaces) = match &step {
+            Step::Nothing => {
+                let keyspace = self.contents.keyspaces.by_name(name);
+                let seen = keyspace.map_or(0, |keyspace| keyspace.map.read(0).mark());
+                return Ok(SetKeyspace {
+                    created: false,
+                    own: None,
+                    seen,
+                });
+            }
+            Step::Create => (self.contents.keyspaces.next_id(), None),
+            Step::Change(keyspace) => (keyspace.id(), None),
+            Step::Replace(keyspace) => (self.contents.keyspaces.next_id(), Some(keyspace.id())),
+        };
+        let record = KeyspaceRecord {
+            id,
+            name: name.to_owned(),
+            policy: *policy,
+            replaces,
+        };
+        let payload = record.encoded();
+        let grant = self.room_for(&payload, purpose).await?;
+        let own = match &step {
+            Step::Nothing | Step::Create => self.create(&record, &payload, grant),
+            Step::Change(keyspace) => self.change(keyspace, &record, &payload, grant),
+            Step::Replace(keyspace) => self.replace(keyspace, &record, &payload, grant)?,
+        };
+        Ok(SetKeyspace {
+            created: matches!(step, Step::Create),
+            own: Some(own),
+            seen: own,
+        })
+    }
+
+    fn step(&self, name: &str, policy: &Policy, limit: usize) -> Result<Step, KeyspaceError> {
+        let Some(keyspace) = self.contents.keyspaces.by_name(name) else {
+            if self.contents.keyspaces.count() >= limit {
+                return Err(KeyspaceError::TooMany { limit });
+            }
+            return Ok(Step::Create);
+        };
+        let stored = keyspace.policy();
+        let crosses =
+            (stored.durability == Durability::Memory) != (policy.durability == Durability::Memory);
+        Ok(if stored == *policy {
+            Step::Nothing
+        } else if crosses {
+            Step::Replace(keyspace)
+        } else {
+            Step::Change(keyspace)
+        })
+    }
+
+    /// Room for a record about a keyspace; these are logged, whatever the keyspace's own changes are.
+    async fn room_for(&self, payload: &[u8], purpose: Purpose) -> Result<Grant, WriteError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(WriteError::Closing);
+        }
+        let frame = frame_len(wide(payload.len()));
+        self.log.room().claim(frame, purpose).await
+    }
+
+    /// Queues a record about a keyspace, all of whose shards the caller has locked, and calls `apply` with its revision
+    /// before the locks go.
+    fn record<L>(
+        &self,
+        (code, payload, level): (u8, &[u8], Level),
+        grant: Grant,
+        mut shards: L,
+        apply: impl FnOnce(&mut L, u64),
+    ) -> u64 {
+        let mut queue = self.log.queue();
+        let revision = queue.next_revision();
+        let now_ms = self.clock.now_ms();
+        let used = queue.push(code, now_ms, level, Payload::whole(payload));
+        let wake = self.log.release(queue);
+        apply(&mut shards, revision);
+        drop(shards);
+        drop(wake);
+        grant.used(used);
+        revision
+    }
+
+    fn create(&self, record: &KeyspaceRecord, payload: &[u8], grant: Grant) -> u64 {
+        let keyspace = self.contents.keyspaces.make(record, Shard::default);
+        let what = (kind::KEYSPACE, payload, Level::Durable);
+        self.record(what, grant, keyspace.map.write_all(), |shards, revision| {
+            for shard in shards {
+                shard.set_mark(revision);
+            }
+            // Its record is queued: whatever is put into it comes behind.
+            self.contents.keyspaces.add(&keyspace);
+        })
+    }
+
+    fn change(
+        &self,
+        keyspace: &Keyspace,
+        record: &KeyspaceRecord,
+        payload: &[u8],
+        grant: Grant,
+    ) -> u64 {
+        let what = (kind::KEYSPACE, payload, Level::Durable);
+        self.record(what, grant, keyspace.map.write_all(), |shards, revision| {
+            keyspace.set_policy(record.policy);
+            // A keyspace in memory lives by revisions of its own, which are all newer than those of the log.
+            if record.policy.durability != Durability::Memory {
+                for shard in shards {
+                    shard.set_mark(revision);
+                }
+            }
+        })
+    }
+
+    fn replace(
+        &self,
+        old: &Arc<Keyspace>,
+        record: &KeyspaceRecord,
+        payload: &[u8],
+        grant: Grant,
+    ) -> Result<u64, KeyspaceError> {
+        let new = self.contents.keyspaces.make(record, Shard::default);
+        let shards = old.map.write_all();
+        let now_ms = self.clock.now_ms();
+        if !shards.iter().all(|shard| shard.is_empty_at(now_ms)) {
+            return Err(KeyspaceError::DurabilityFixed {
+                stored: old.durability(),
+                asked: record.policy.durability,
+            });
+        }
+        let what = (kind::KEYSPACE, payload, Level::Durable);
+        let locked = (shards, new.map.write_all());
+        let mut drained = Vec::new();
+        let own = self.record(what, grant, locked, |(old_shards, new_shards), revision| {
+            for shard in new_shards {
+                shard.set_mark(revision);
+            }
+            old.set_dropped(Some(&new));
+            let up_to = newest_of(old, revision);
+            drained.extend(old_shards.iter_mut().map(|shard| shard.flush(up_to)));
+            self.contents.keyspaces.add(&new);
+            self.contents.keyspaces.drop_id(old.id(), revision);
+        });
+        self.garbage.lock().extend(drained);
+        Ok(own)
+    }
+
+    fn drop_keyspace(
+        &self,
+        keyspace: &Keyspace,
+        payload: &[u8],
+        level: Level,
+        grant: Grant,
+    ) -> u64 {
+        let what = (kind::DROP, payload, level);
+        let mut drained = Vec::new();
+        let shards = keyspace.map.write_all();
+        let own = self.record(what, grant, shards, |shards, revision| {
+            keyspace.set_dropped(None);
+            let up_to = newest_of(keyspace, revision);
+            drained.extend(shards.iter_mut().map(|shard| shard.flush(up_to)));
+            self.contents.keyspaces.drop_id(keyspace.id(), revision);
+        });
+        self.garbage.lock().extend(drained);
+        own
+    }
+}
+
+/// The revision up to which everything goes when `revision` drops a keyspace: what was never logged has newer ones.
+fn newest_of(keyspace: &Keyspace, revision: u64) -> u64 {
+    if keyspace.durability() == Durability::Memory {
+        u64::MAX
+    } else {
+        revision
+    }
+}
