@@ -51,7 +51,7 @@ failures! {
         CrossSite ConditionFailed WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of receiving a value.
-    BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
+    BodyFailures [BodyStalled ValueTooLarge EntryTooLarge KeyspaceFull]
     /// Of cachepump's lookup, beside its own plain text.
     LookupFailures [ConditionFailed RangeNotSatisfiable WrongHost Starting Overloaded DurabilityLost]
     /// Of a flush.
