@@ -10,7 +10,7 @@ use crate::metrics::Figure;
 /// Bytes that may be held, and that are.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    limit: usize,
+    limit: AtomicUsize,
     held: AtomicUsize,
     shown: Figure,
 }
@@ -19,10 +19,15 @@ impl Budget {
     /// Nothing is held yet; `shown` follows what is.
     pub(crate) fn new(limit: usize, shown: Figure) -> Self {
         Self {
-            limit,
+            limit: AtomicUsize::new(limit),
             held: AtomicUsize::new(0),
             shown,
         }
+    }
+
+    /// Allows this many bytes from now on; what is held already stays so.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// A hold on nothing yet.
@@ -48,8 +53,9 @@ impl Hold<'_> {
         let held = budget.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes += bytes;
         // What was added is given back by the drop, also after a refusal.
-        if held > budget.limit {
-            let (limit, actual) = (wide(budget.limit), wide(held));
+        let limit = budget.limit.load(Ordering::Relaxed);
+        if held > limit {
+            let (limit, actual) = (wide(limit), wide(held));
             let detail = "too many bytes of request bodies are held at once; nothing was changed";
             let exceeded = Exceeded {
                 limit,
@@ -93,6 +99,8 @@ mod tests {
         first.grow(4).unwrap();
         drop(first);
         budget.hold().grow(10).unwrap();
+        budget.set_limit(9);
+        assert!(budget.hold().grow(10).is_err());
         assert_eq!(budget.held.load(Ordering::Relaxed), 0);
     }
 }

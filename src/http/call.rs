@@ -91,7 +91,7 @@ impl Call {
     pub(super) fn take_body(&mut self) -> Body {
         Body::new(
             std::mem::replace(&mut self.payload, Payload::None),
-            self.service().body_stall,
+            self.service().limits().body_stall,
         )
     }
 }

@@ -28,8 +28,6 @@ pub struct ListenerOptions {
     pub keep_alive: Duration,
     /// How long the first request's head may take to arrive.
     pub head_timeout: Duration,
-    /// How long a reader may take nothing of its answer.
-    pub read_stall: Duration,
     /// How long requests in flight may take once accepting has ended.
     pub drain_timeout: Duration,
 }
@@ -66,15 +64,18 @@ impl Listener {
         service: &Arc<Service>,
         options: ListenerOptions,
     ) -> io::Result<Self> {
-        let service = Arc::clone(service);
+        let shared = Arc::clone(service);
         let app = move || {
-            let worker = Rc::new(Worker::new(Arc::clone(&service)));
+            let worker = Rc::new(Worker::new(Arc::clone(&shared)));
             // All routing is ours: one comparison instead of patterns, and no way around the guards.
             App::new().default_service(fn_service(move |request| {
                 Rc::clone(&worker).answer(request)
             }))
         };
-        let read_stall = options.read_stall;
+        let on_connect = {
+            let service = Arc::clone(service);
+            move |connection: &dyn Any| cut_stopped_readers(connection, service.limits().read_stall)
+        };
         let mut server = HttpServer::new(app)
             .workers(options.workers)
             .max_connections((options.connections / options.workers).max(1))
@@ -83,7 +84,7 @@ impl Listener {
             .shutdown_timeout(whole_seconds(options.drain_timeout))
             .tcp_nodelay(true)
             .h1_allow_half_closed(false)
-            .on_connect(move |connection, _| cut_stopped_readers(connection, read_stall))
+            .on_connect(move |connection, _| on_connect(connection))
             .disable_signals();
         for socket in sockets {
             server = server.listen(socket)?;

@@ -12,6 +12,7 @@ mod failures;
 mod guard;
 mod key;
 mod keyspace_values;
+mod limits;
 mod listener;
 mod lookup;
 mod media;
@@ -31,6 +32,7 @@ mod shapes;
 mod values;
 mod worker;
 
+pub use limits::{Limit, Limits};
 pub use listener::{Listener, ListenerOptions, Stopper, block_on};
-pub use service::{Limit, Options, Phase, Service};
+pub use service::{Options, Phase, Service};
 use worker::Worker;

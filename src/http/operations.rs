@@ -108,8 +108,8 @@ pub(super) async fn snapshot(call: &Call) -> Result<HttpResponse, Problem> {
 ))]
 pub(super) fn limits(call: &Call) -> Result<HttpResponse, Problem> {
     call.query(&[])?;
-    let limits = call.service().limits.iter();
-    let items = limits.map(|limit| LimitAnswer {
+    let limits = call.service().limits();
+    let items = limits.shown.iter().map(|limit| LimitAnswer {
         setting: limit.setting,
         value: limit.value,
         unit: limit.unit,

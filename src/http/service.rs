@@ -1,13 +1,16 @@
 //! What all requests share: the keyspaces once they are open, the phase, the limits, the counters. It must not know
 //! sockets or signals: the server moves it from phase to phase.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
 
 use super::budget::Budget;
 use super::code::Code;
 use super::guard::Hosts;
+use super::limits::Limits;
 use super::problem::Problem;
 use crate::keyspace::{Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
@@ -17,23 +20,8 @@ use crate::metrics::Metrics;
 pub struct Options {
     /// The names that a `Host` header may carry beside `localhost` and IP literals; `None` where any may.
     pub hosts: Option<Vec<String>>,
-    /// The most bytes of request bodies held at one time.
-    pub inflight_bytes: usize,
-    /// How long a body may make no progress.
-    pub body_stall: Duration,
-    /// Every limit, as `/limits` shows it.
-    pub limits: Vec<Limit>,
-}
-
-/// A limit, as `/limits` shows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// The setting that changes it.
-    pub setting: &'static str,
-    /// Its value; `None` where it is off.
-    pub value: Option<u64>,
-    /// What it counts.
-    pub unit: &'static str,
+    /// The limits to start with.
+    pub limits: Limits,
 }
 
 /// How far a server is in its life.
@@ -59,15 +47,17 @@ pub struct Service {
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) hosts: Hosts,
-    pub(super) body_stall: Duration,
-    pub(super) limits: Vec<Limit>,
+    limits: ArcSwap<Limits>,
 }
 
 impl Service {
     /// A service whose store is being opened.
     pub fn new(options: Options, opening: Opening) -> Self {
         let metrics = Metrics::new();
-        let budget = Budget::new(options.inflight_bytes, metrics.http.inflight_bytes.clone());
+        let budget = Budget::new(
+            options.limits.inflight_bytes,
+            metrics.http.inflight_bytes.clone(),
+        );
         Self {
             phase: AtomicU8::new(STARTING),
             since: Instant::now(),
@@ -76,9 +66,20 @@ impl Service {
             metrics,
             budget,
             hosts: options.hosts.map_or(Hosts::Any, Hosts::Only),
-            body_stall: options.body_stall,
-            limits: options.limits,
+            limits: ArcSwap::from_pointee(options.limits),
         }
+    }
+
+    /// The limits that hold now.
+    #[inline]
+    pub(super) fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// Replaces the limits for requests from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.budget.set_limit(limits.inflight_bytes);
+        self.limits.store(Arc::new(limits));
     }
 
     /// The store is open: requests are served from now on.

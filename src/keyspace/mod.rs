@@ -4,6 +4,10 @@
 mod condition;
 mod values;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
@@ -17,7 +21,8 @@ pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, V
 #[derive(Clone, Debug)]
 pub struct Keyspaces {
     engine: Engine,
-    options: Options,
+    /// Replaced as a whole while requests run.
+    options: Arc<ArcSwap<Options>>,
     /// Kept, because most requests are for it and it cannot be dropped.
     default: Values,
 }
@@ -25,12 +30,19 @@ pub struct Keyspaces {
 impl Keyspaces {
     /// Puts the rules of `options` over the data of `engine`.
     pub fn new(engine: Engine, options: Options) -> Self {
-        let default = Values::new(engine.clone(), engine.default_entries(), options);
+        let options = Arc::new(ArcSwap::from_pointee(options));
+        let entries = engine.default_entries();
+        let default = Values::new(engine.clone(), entries, Arc::clone(&options));
         Self {
             engine,
             options,
             default,
         }
+    }
+
+    /// Replaces the rules for requests from now on.
+    pub fn set_options(&self, options: Options) {
+        self.options.store(Arc::new(options));
     }
 
     /// The values of the keyspace `default`, which always exists.
@@ -46,7 +58,11 @@ impl Keyspaces {
             .ok_or_else(|| Refusal::KeyspaceNotFound {
                 name: name.to_owned(),
             })?;
-        Ok(Values::new(self.engine.clone(), entries, self.options))
+        Ok(Values::new(
+            self.engine.clone(),
+            entries,
+            Arc::clone(&self.options),
+        ))
     }
 
     /// How the data fares.

@@ -1,6 +1,9 @@
 //! The values of one keyspace: limits, expiry and durability decided, then handed to the engine.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::engine::{
     Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Put, Version,
@@ -127,11 +130,11 @@ pub enum Refusal {
 pub struct Values {
     engine: Engine,
     entries: Entries,
-    options: Options,
+    options: Arc<ArcSwap<Options>>,
 }
 
 impl Values {
-    pub(super) fn new(engine: Engine, entries: Entries, options: Options) -> Self {
+    pub(super) fn new(engine: Engine, entries: Entries, options: Arc<ArcSwap<Options>>) -> Self {
         Self {
             engine,
             entries,
@@ -198,7 +201,7 @@ impl Values {
 
     /// Refuses a key that is too long.
     pub fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {
-        let (limit, actual) = (self.options.key_bytes, key.len());
+        let (limit, actual) = (self.options.load().key_bytes, key.len());
         if actual > limit {
             Err(Refusal::KeyTooLong { limit, actual })
         } else {
@@ -208,7 +211,7 @@ impl Values {
 
     /// Refuses a value that has, or announces, too many bytes.
     pub fn check_value_len(&self, actual: u64) -> Result<(), Refusal> {
-        let limit = self.options.value_bytes;
+        let limit = self.options.load().value_bytes;
         if usize::try_from(actual).is_ok_and(|len| len <= limit) {
             Ok(())
         } else {

@@ -199,9 +199,16 @@ fn http_options(options: &Options, addresses: &[SocketAddr]) -> http::Options {
     let loopback = addresses.iter().all(|address| address.ip().is_loopback());
     http::Options {
         hosts: loopback.then(|| options.allowed_hosts.clone()),
+        limits: http_limits(options),
+    }
+}
+
+fn http_limits(options: &Options) -> http::Limits {
+    http::Limits {
         inflight_bytes: options.limits.inflight_bytes,
         body_stall: options.limits.body_stall,
-        limits: limits(options),
+        read_stall: options.limits.read_stall,
+        shown: limits(options),
     }
 }
 
@@ -211,7 +218,6 @@ fn listener_options(options: &Options) -> ListenerOptions {
         connections: options.limits.connections,
         keep_alive: options.keep_alive,
         head_timeout: options.limits.head_timeout,
-        read_stall: options.limits.read_stall,
         drain_timeout: options.drain_timeout,
     }
 }

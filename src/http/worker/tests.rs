@@ -12,15 +12,19 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use serde_json::Value;
 
 use super::Worker;
+use crate::http::limits::Limits;
 use crate::http::service::{Options, Service};
 use crate::keyspace::Opening;
 
 fn starting() -> Arc<Service> {
     let options = Options {
         hosts: Some(Vec::new()),
-        inflight_bytes: 1000,
-        body_stall: Duration::from_secs(1),
-        limits: Vec::new(),
+        limits: Limits {
+            inflight_bytes: 1000,
+            body_stall: Duration::from_secs(1),
+            read_stall: Duration::from_secs(1),
+            shown: Vec::new(),
+        },
     };
     Arc::new(Service::new(options, Opening::default()))
 }

@@ -1,0 +1,28 @@
+//! The limits of requests. They are replaced as a whole while requests run: a request that has looked at them goes on with
+//! what it saw. It must not know where they come from.
+
+use std::time::Duration;
+
+/// What a client may send, hold open or wait for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The most bytes of request bodies held at one time.
+    pub inflight_bytes: usize,
+    /// How long a body may make no progress.
+    pub body_stall: Duration,
+    /// How long a reader may take nothing of its answer; for connections that are made from now on.
+    pub read_stall: Duration,
+    /// Every limit of the service, as `/limits` shows it.
+    pub shown: Vec<Limit>,
+}
+
+/// A limit, as `/limits` shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The setting that changes it.
+    pub setting: &'static str,
+    /// Its value; `None` where it is off.
+    pub value: Option<u64>,
+    /// What it counts.
+    pub unit: &'static str,
+}
