@@ -235,10 +235,14 @@ fn store(
     })
 }
 
-/// The largest value with the largest key, and room for the facts about it.
+/// The largest value with the largest key and the facts about it, or the largest atomic batch, which is one record.
 fn record_bytes(limits: &server::Limits) -> u32 {
-    let facts = (32 << 10) + limits.key_bytes.max(32 << 10);
-    u32::try_from(limits.value_bytes + facts).unwrap_or(u32::MAX)
+    /// What an operation of a batch takes in a record beyond what it takes in the body: a revision, lengths, a number.
+    const OPERATION: usize = 128;
+    let facts = (64 << 10) + limits.key_bytes.max(64 << 10);
+    let operations = limits.batch_operations.saturating_mul(OPERATION);
+    let batch = limits.batch_bytes.saturating_add(facts.max(operations));
+    u32::try_from(batch.max(limits.value_bytes + facts)).unwrap_or(u32::MAX)
 }
 
 /// `None` for the word that stands for no number.
@@ -268,6 +272,12 @@ fn limits(words: &Wordbook<'_>) -> Result<server::Limits, ConfigError> {
     Ok(server::Limits {
         key_bytes: words.length("limits.key_bytes", 1, MAX_KEY_BYTES)?,
         value_bytes: words.length("limits.value_bytes", 1, GIB)?,
+        json_bytes: words.length("limits.json_bytes", 1 << 10, MIB)?,
+        batch_operations: words.read("limits.batch_operations", |text| {
+            value::within(value::number(text)?, 1, 100_000, "from 1 to 100000")
+        })?,
+        batch_bytes: words.length("limits.batch_bytes", 1 << 10, GIB)?,
+        batch_answer_bytes: words.length("limits.batch_answer_bytes", 1 << 10, GIB)?,
         inflight_bytes: words.length("limits.inflight_bytes", MIB, 1 << 40)?,
         body_stall: words.span("limits.body_stall", ms, DAY)?,
         read_stall: words.span("limits.read_stall", ms, DAY)?,

@@ -123,8 +123,8 @@ sections! {
     compaction: Compaction { min_bytes: Text, bytes_per_second: Text; later {} }
     limits: Limits {
         key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, head_timeout: Text,
-        body_stall: Text, read_stall: Text, keyspaces: Text, watch_duration: Text;
-        later { batch_operations, batch_bytes, batch_answer_bytes }
+        body_stall: Text, read_stall: Text, keyspaces: Text, watch_duration: Text, json_bytes: Text,
+        batch_operations: Text, batch_bytes: Text, batch_answer_bytes: Text; later {}
     }
     watch: Watch { history_events: Text, history_bytes: Text; later {} }
     logging: Logging { level: Text, format: Text; later {} }

@@ -12,8 +12,23 @@ pub struct Limits {
     pub body_stall: Duration,
     /// How long a reader may take nothing of its answer; for connections that are made from now on.
     pub read_stall: Duration,
+    /// The largest JSON body of an operation that has one, batches aside.
+    pub json_bytes: usize,
+    /// What a batch may be.
+    pub batch: BatchLimits,
     /// Every limit of the service, as `/limits` shows it.
     pub shown: Vec<Limit>,
+}
+
+/// What a batch may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// The most operations.
+    pub operations: usize,
+    /// The most bytes of its body.
+    pub bytes: usize,
+    /// The most bytes that the values in its answer take as JSON.
+    pub answer_bytes: usize,
 }
 
 /// A limit, as `/limits` shows it.

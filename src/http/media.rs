@@ -26,6 +26,18 @@ pub(crate) fn named(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
+/// Whether a body may be read as JSON: by `application/json`, anything `+json`, no type at all, or exactly what `curl -d`
+/// adds by itself.
+pub(crate) fn may_be_json(headers: &HeaderMap) -> Result<bool, Problem> {
+    let Some(text) = single(headers, &header::CONTENT_TYPE)? else {
+        return Ok(true);
+    };
+    let essence = essence(text).to_ascii_lowercase();
+    let named =
+        is_media_type(text) && (essence == "application/json" || essence.ends_with("+json"));
+    Ok(named || text.is_empty() || text.eq_ignore_ascii_case(FORM))
+}
+
 /// The type of a value whose writer left it open.
 pub(crate) fn of_bytes(value: &[u8]) -> &'static str {
     if std::str::from_utf8(value).is_ok() {
@@ -174,6 +186,37 @@ mod tests {
             encoding(&headers).unwrap_err().code(),
             Code::InvalidParameter
         );
+    }
+
+    #[test]
+    fn json_is_what_says_so_and_what_says_nothing() {
+        let may = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            may_be_json(&headers).unwrap()
+        };
+        assert!(may_be_json(&HeaderMap::new()).unwrap());
+        for value in [
+            "",
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/merge-patch+json",
+            FORM,
+        ] {
+            assert!(may(value), "{value:?}");
+        }
+        for value in [
+            "text/plain",
+            "text/json",
+            "json",
+            "+json",
+            "application/jsonx",
+            "application/json, text/plain",
+            "application/x-www-form-urlencoded; charset=utf-8",
+            "multipart/form-data",
+        ] {
+            assert!(!may(value), "{value:?}");
+        }
     }
 
     #[test]

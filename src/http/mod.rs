@@ -10,6 +10,7 @@ mod conditions;
 mod etag;
 mod failures;
 mod guard;
+mod json;
 mod key;
 mod keyspace_values;
 mod limits;
@@ -32,7 +33,7 @@ mod shapes;
 mod values;
 mod worker;
 
-pub use limits::{Limit, Limits};
+pub use limits::{BatchLimits, Limit, Limits};
 pub use listener::{Listener, ListenerOptions, Stopper, block_on};
 pub use service::{Options, Phase, Service};
 use worker::Worker;

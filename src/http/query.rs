@@ -61,22 +61,27 @@ fn invalid(detail: String) -> Problem {
 }
 
 fn unknown(name: &str, known: &[&str]) -> Problem {
+    let hint = hint(name, known);
+    Problem::new(
+        Code::UnknownParameter,
+        format!("the parameter {name:?} is not known: {hint}"),
+    )
+}
+
+/// Which of the `known` names may have been meant by an unknown one.
+pub(crate) fn hint(name: &str, known: &[&str]) -> String {
     let lower = name.to_lowercase();
     let nearest = known
         .iter()
         .map(|candidate| (strsim::levenshtein(&lower, candidate), *candidate))
         .min();
-    let hint = match nearest {
+    match nearest {
         None => "this operation takes none".to_owned(),
         Some((changes, nearest)) if changes <= nearest.len().div_ceil(2) => {
             format!("did you mean {nearest:?}?")
         }
         Some(_) => format!("known are {}", known.join(", ")),
-    };
-    Problem::new(
-        Code::UnknownParameter,
-        format!("the parameter {name:?} is not known: {hint}"),
-    )
+    }
 }
 
 #[cfg(test)]

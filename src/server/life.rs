@@ -208,6 +208,12 @@ fn http_limits(options: &Options) -> http::Limits {
         inflight_bytes: options.limits.inflight_bytes,
         body_stall: options.limits.body_stall,
         read_stall: options.limits.read_stall,
+        json_bytes: options.limits.json_bytes,
+        batch: http::BatchLimits {
+            operations: options.limits.batch_operations,
+            bytes: options.limits.batch_bytes,
+            answer_bytes: options.limits.batch_answer_bytes,
+        },
         shown: limits(options),
     }
 }
@@ -246,6 +252,18 @@ fn limits(options: &Options) -> Vec<Limit> {
     vec![
         count("limits.key_bytes", limits.key_bytes, "bytes"),
         count("limits.value_bytes", limits.value_bytes, "bytes"),
+        count("limits.json_bytes", limits.json_bytes, "bytes"),
+        count(
+            "limits.batch_operations",
+            limits.batch_operations,
+            "operations",
+        ),
+        count("limits.batch_bytes", limits.batch_bytes, "bytes"),
+        count(
+            "limits.batch_answer_bytes",
+            limits.batch_answer_bytes,
+            "bytes",
+        ),
         count("limits.inflight_bytes", limits.inflight_bytes, "bytes"),
         count("limits.connections", limits.connections, "connections"),
         time("limits.head_timeout", limits.head_timeout),

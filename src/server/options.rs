@@ -64,6 +64,14 @@ pub struct Limits {
     pub key_bytes: usize,
     /// `limits.value_bytes`: the largest value, in bytes.
     pub value_bytes: usize,
+    /// `limits.json_bytes`: the largest JSON body of an operation that has one, batches aside.
+    pub json_bytes: usize,
+    /// `limits.batch_operations`: the most operations in one batch.
+    pub batch_operations: usize,
+    /// `limits.batch_bytes`: the largest body of a batch, in bytes.
+    pub batch_bytes: usize,
+    /// `limits.batch_answer_bytes`: the most bytes that the values in the answer to a batch take as JSON.
+    pub batch_answer_bytes: usize,
     /// `limits.inflight_bytes`: the most bytes of request bodies held at one time, over all connections.
     pub inflight_bytes: usize,
     /// `limits.body_stall`: how long a request's body may make no progress.
@@ -85,6 +93,10 @@ impl Default for Limits {
         Self {
             key_bytes: 1024,
             value_bytes: 16 << 20,
+            json_bytes: 64 << 10,
+            batch_operations: 1000,
+            batch_bytes: 32 << 20,
+            batch_answer_bytes: 32 << 20,
             inflight_bytes: 256 << 20,
             body_stall: Duration::from_secs(10),
             read_stall: Duration::from_secs(30),

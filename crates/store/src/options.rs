@@ -113,7 +113,7 @@ impl Default for Options {
             batch_bytes: 1 << 20,
             pending_bytes: 64 << 20,
             sync_interval: Duration::from_secs(1),
-            max_record_bytes: (16 << 20) + (64 << 10),
+            max_record_bytes: (32 << 20) + (128 << 10),
             reserve_bytes: None,
             tail: TailPolicy::Refuse,
             shards: 256,

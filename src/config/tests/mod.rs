@@ -122,6 +122,10 @@ log: { on_sync_error: read-only }
 limits:
   key_bytes: 2KiB
   value_bytes: 1MB
+  json_bytes: 2KiB
+  batch_operations: 9
+  batch_bytes: 3MiB
+  batch_answer_bytes: 4MiB
   inflight_bytes: 32MiB
   connections: 7
   head_timeout: 4s
@@ -146,6 +150,12 @@ logging: { level: debug, format: json }
     assert_eq!(
         (server.limits.key_bytes, server.limits.value_bytes),
         (2048, 1_000_000)
+    );
+    let limits = &server.limits;
+    assert_eq!((limits.json_bytes, limits.batch_operations), (2 << 10, 9));
+    assert_eq!(
+        [limits.batch_bytes, limits.batch_answer_bytes],
+        [3 << 20, 4 << 20]
     );
     assert_eq!(
         (server.limits.inflight_bytes, server.limits.connections),
@@ -181,7 +191,7 @@ log:
   room_wait: 7s
   recovery: tolerate-tail
 compaction: { min_bytes: 2MiB, bytes_per_second: 5MiB }
-limits: { value_bytes: 1MiB, key_bytes: 65535 }
+limits: { value_bytes: 1MiB, key_bytes: 65535, batch_bytes: 2MiB, batch_operations: 10000 }
 keyspaces: { default: { durability: written } }
 ";
     let store = Place::new()
@@ -204,7 +214,7 @@ keyspaces: { default: { durability: written } }
     assert_eq!(store.tail, TailPolicy::Tolerate);
     assert_eq!(store.compaction_min_bytes, 2 << 20);
     assert_eq!(store.snapshot_bytes_per_second, Some(5 << 20));
-    assert_eq!(store.max_record_bytes, (1 << 20) + 65_535 + (32 << 10));
+    assert_eq!(store.max_record_bytes, (2 << 20) + 10_000 * 128);
     assert_eq!(store.default_durability, Some(Durability::Written));
 }
 

@@ -12,7 +12,7 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use serde_json::Value;
 
 use super::Worker;
-use crate::http::limits::Limits;
+use crate::http::limits::{BatchLimits, Limits};
 use crate::http::service::{Options, Service};
 use crate::keyspace::Opening;
 
@@ -23,6 +23,12 @@ fn starting() -> Arc<Service> {
             inflight_bytes: 1000,
             body_stall: Duration::from_secs(1),
             read_stall: Duration::from_secs(1),
+            json_bytes: 1000,
+            batch: BatchLimits {
+                operations: 10,
+                bytes: 1000,
+                answer_bytes: 1000,
+            },
             shown: Vec::new(),
         },
     };
