@@ -45,8 +45,8 @@ pub use progress::{Phase, Progress};
 pub use record::Meta;
 pub use stats::{Health, KeyspaceStats, LogStats, Stats};
 pub use store::{
-    Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Read, Scan, SetKeyspace, Store,
-    Version, Versions,
+    Conditions, Counted, Delete, Deleted, Draft, Flush, Increment, Incremented, Put, Putted, Read,
+    Scan, SetKeyspace, Store, Touch, Touched, Version, Versions,
 };
 pub use wait::block_on;
 

@@ -162,7 +162,6 @@ fn put_keys(out: &mut Vec<u8>, keys: &[&[u8]]) {
 }
 
 /// The payload of a step of a delete by prefix.
-#[expect(dead_code, reason = "logged by the operations that come next")]
 pub(crate) fn delete_prefix(keyspace: u32, prefix: &[u8], keys: &[&[u8]]) -> Vec<u8> {
     let mut out = keyspace.to_le_bytes().to_vec();
     out.extend_from_slice(&key_len(prefix));
@@ -172,13 +171,11 @@ pub(crate) fn delete_prefix(keyspace: u32, prefix: &[u8], keys: &[&[u8]]) -> Vec
 }
 
 /// Bytes of the payload of a step of a delete by prefix.
-#[expect(dead_code, reason = "logged by the operations that come next")]
 pub(crate) fn delete_prefix_len(prefix: &[u8], keys: usize, key_bytes: usize) -> u64 {
     wide(4 + 2 + prefix.len() + 4 + 2 * keys + key_bytes)
 }
 
 /// The payload of a change of an expiry.
-#[expect(dead_code, reason = "logged by the operations that come next")]
 pub(crate) fn touch(keyspace: u32, key: &[u8], expires_at_ms: Option<u64>) -> Vec<u8> {
     let mut out = keyspace.to_le_bytes().to_vec();
     match expires_at_ms {

@@ -54,7 +54,7 @@ pub struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    fn hold(&self, current: Option<Version>) -> bool {
+    pub(super) fn hold(&self, current: Option<Version>) -> bool {
         self.if_match
             .is_none_or(|versions| versions.matches(current))
             && self
@@ -242,15 +242,26 @@ impl Store {
 }
 
 /// What a change was told by the log: its revision, and what is left to do once nothing is locked.
-struct Queued<'l> {
-    revision: u64,
+pub(super) struct Queued<'l> {
+    pub(super) revision: u64,
     used: u64,
     wake: Option<crate::log::Wake<'l>>,
 }
 
+impl Queued<'_> {
+    /// Ends the change, once nothing is locked any more.
+    pub(super) fn settle(self, grant: Option<Grant>) -> u64 {
+        drop(self.wake);
+        if let Some(grant) = grant {
+            grant.used(self.used);
+        }
+        self.revision
+    }
+}
+
 impl Core {
     /// Room for a record with a payload of `len` bytes; none is needed where nothing is logged.
-    async fn grant(
+    pub(super) async fn grant(
         &self,
         keyspace: &Keyspace,
         len: u64,
@@ -279,18 +290,41 @@ impl Core {
 
     /// Takes the next revision and queues the record, an entry's key and value behind `prefix`. The shard's lock is held
     /// by the caller.
-    fn queue<'l>(
+    pub(super) fn queue<'l>(
         &'l self,
         grant: Option<&Grant>,
-        (code, time_ms, level): (u8, u64, Level),
+        fields: (u8, u64, Level),
         prefix: &[u8],
         entry: Option<&mut Entry>,
     ) -> Queued<'l> {
+        match entry {
+            None => self.queue_with(grant, fields, |_| Payload::whole(prefix)),
+            Some(entry) => {
+                let mut hold = None;
+                self.queue_with(grant, fields, |revision| {
+                    entry.set_revision(revision);
+                    let entry = &*entry;
+                    let hold = hold.insert(move || entry.clone().into_key_and_value());
+                    Payload {
+                        prefix,
+                        body: entry.key_and_value(),
+                        hold: Some(hold),
+                    }
+                })
+            }
+        }
+    }
+
+    /// Takes the next revision and queues the record that `payload` gives for it.
+    pub(super) fn queue_with<'l, 'p>(
+        &'l self,
+        grant: Option<&Grant>,
+        (code, time_ms, level): (u8, u64, Level),
+        payload: impl FnOnce(u64) -> Payload<'p>,
+    ) -> Queued<'l> {
         if grant.is_none() {
             let revision = self.memory_revision.fetch_add(1, Ordering::Relaxed);
-            if let Some(entry) = entry {
-                entry.set_revision(revision);
-            }
+            payload(revision);
             return Queued {
                 revision,
                 used: 0,
@@ -304,23 +338,7 @@ impl Core {
         let mut queue = self.log.queue();
         #[cfg(not(feature = "bug-revision-outside-lock"))]
         let revision = queue.next_revision();
-        let used = match entry {
-            None => queue.push(code, time_ms, level, Payload::whole(prefix)),
-            Some(entry) => {
-                entry.set_revision(revision);
-                let hold = || entry.clone().into_key_and_value();
-                queue.push(
-                    code,
-                    time_ms,
-                    level,
-                    Payload {
-                        prefix,
-                        body: entry.key_and_value(),
-                        hold: Some(&hold),
-                    },
-                )
-            }
-        };
+        let used = queue.push(code, time_ms, level, payload(revision));
         Queued {
             revision,
             used,
@@ -329,7 +347,7 @@ impl Core {
     }
 
     /// The newest revision that no crash can take back; everything, where nothing is logged.
-    fn settled(&self, grant: Option<&Grant>) -> u64 {
+    pub(super) fn settled(&self, grant: Option<&Grant>) -> u64 {
         grant.map_or(u64::MAX, |_| self.log.durable())
     }
 
@@ -369,19 +387,12 @@ impl Core {
             });
         }
         let fields = (kind::PUT, created_at_ms, level);
-        let Queued {
-            revision,
-            used,
-            wake,
-        } = self.queue(grant.as_ref(), fields, &prefix, Some(&mut entry));
+        let queued = self.queue(grant.as_ref(), fields, &prefix, Some(&mut entry));
         let settled = self.settled(grant.as_ref());
         let old = shard.apply(place.hash, Effect::Put(entry), settled);
         drop(shard);
-        drop(wake);
         drop(old);
-        if let Some(grant) = grant {
-            grant.used(used);
-        }
+        let revision = queued.settle(grant);
         let version = self.version_of(revision);
         Ok(Put {
             outcome: Putted::Stored {
@@ -425,19 +436,13 @@ impl Core {
             });
         }
         let fields = (kind::DELETE, time_ms, level);
-        let Queued {
-            revision,
-            used,
-            wake,
-        } = self.queue(grant.as_ref(), fields, &payload, None);
+        let queued = self.queue(grant.as_ref(), fields, &payload, None);
         let settled = self.settled(grant.as_ref());
+        let revision = queued.revision;
         let old = shard.apply(place.hash, Effect::Delete { key, revision }, settled);
         drop(shard);
-        drop(wake);
         drop(old);
-        if let Some(grant) = grant {
-            grant.used(used);
-        }
+        queued.settle(grant);
         Some(Delete {
             outcome: Deleted::Removed,
             seen,
@@ -459,21 +464,14 @@ impl Core {
             // A record of a revision that does nothing: the payload reads as the deletion of the empty key.
             fields.0 = kind::DELETE;
         }
-        let Queued {
-            revision,
-            used,
-            wake,
-        } = self.queue(grant.as_ref(), fields, &payload, None);
+        let queued = self.queue(grant.as_ref(), fields, &payload, None);
         let drained: Vec<_> = shards
             .iter_mut()
             .skip(usize::from(cfg!(feature = "bug-flush-misses-a-shard")))
-            .map(|shard| shard.flush(revision))
+            .map(|shard| shard.flush(queued.revision))
             .collect();
         drop(shards);
-        drop(wake);
-        if let Some(grant) = grant {
-            grant.used(used);
-        }
+        let revision = queued.settle(grant);
         let flushed = drained.iter().map(|shard| shard.live_at(now_ms)).sum();
         // Millions of entries take a while to free: not here, where somebody waits.
         self.garbage.lock().extend(drained);
@@ -485,7 +483,7 @@ impl Core {
     }
 
     /// The current version, and what an answer about it rests on.
-    fn current(&self, found: &Lookup<'_>) -> (Option<Version>, u64) {
+    pub(super) fn current(&self, found: &Lookup<'_>) -> (Option<Version>, u64) {
         match found {
             #[cfg(feature = "bug-refuse-before-durable")]
             Lookup::Live(entry) => (Some(self.version_of(entry.revision())), 0),

@@ -4,8 +4,11 @@
 //! a file operation or the drop of a value.
 
 mod change;
+mod counter;
 mod keyspaces;
+mod prefix;
 mod scan;
+mod touch;
 mod upkeep;
 
 use std::sync::Arc;
@@ -14,8 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 pub use change::{Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Version, Versions};
+pub use counter::{Counted, Increment, Incremented};
 pub use keyspaces::SetKeyspace;
 pub use scan::Scan;
+pub use touch::{Touch, Touched};
 use upkeep::Upkeep;
 
 use crate::clock::Clock;

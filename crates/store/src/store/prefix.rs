@@ -1,0 +1,194 @@
+//! Deletes by prefix, in steps: each is one record that names its keys, and between them everybody else goes on. Not atomic.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::change::Flush;
+use super::{Core, Store};
+use crate::error::WriteError;
+use crate::int::wide;
+use crate::log::{Grant, Level, Purpose};
+use crate::map::{Effect, Entry, Keyspace, Lookup};
+use crate::record::{self, kind};
+
+/// Most keys of one step: the locks are held for a bounded time.
+const STEP_KEYS: usize = 1_000;
+/// Most bytes of keys of one step, the last key aside.
+const STEP_BYTES: usize = 64 << 10;
+
+impl Store {
+    /// Deletes every entry whose key begins with `prefix`, those that a source wrote aside; `flushed` is how many.
+    ///
+    /// # Errors
+    /// As for any change; what was deleted before stays deleted.
+    pub async fn delete_prefix(
+        &self,
+        keyspace: &Arc<Keyspace>,
+        prefix: &[u8],
+        level: Level,
+    ) -> Result<Flush, WriteError> {
+        let mut sum = Flush {
+            flushed: 0,
+            seen: 0,
+            own: None,
+        };
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let step = self.step(keyspace, prefix, after.as_deref());
+            sum.seen = sum.seen.max(step.seen);
+            if !step.keys.is_empty() {
+                let bytes = step.keys.iter().map(Vec::len).sum();
+                let len = record::delete_prefix_len(prefix, step.keys.len(), bytes);
+                let grant = self.core.grant(keyspace, len, Purpose::Shrink).await?;
+                let deleted = self
+                    .core
+                    .delete_step(keyspace, prefix, &step.keys, level, grant);
+                let deleted = deleted.ok_or(WriteError::Dropped)?;
+                sum.flushed += deleted.flushed;
+                sum.seen = sum.seen.max(deleted.seen);
+                sum.own = deleted.own.or(sum.own);
+            }
+            let Some(last) = step.last else {
+                return Ok(sum);
+            };
+            after = Some(last);
+            yield_now().await;
+        }
+    }
+
+    /// How many entries a delete by prefix would delete now.
+    pub async fn count_prefix(&self, keyspace: &Arc<Keyspace>, prefix: &[u8]) -> Flush {
+        let mut sum = Flush {
+            flushed: 0,
+            seen: 0,
+            own: None,
+        };
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let step = self.step(keyspace, prefix, after.as_deref());
+            sum.seen = sum.seen.max(step.seen);
+            sum.flushed += wide(step.keys.len());
+            let Some(last) = step.last else {
+                return sum;
+            };
+            after = Some(last);
+            yield_now().await;
+        }
+    }
+
+    fn step(&self, keyspace: &Keyspace, prefix: &[u8], after: Option<&[u8]>) -> Step {
+        let scan = self.scan(keyspace, prefix, after, STEP_KEYS);
+        let mut bytes = 0;
+        let mut taken = 0;
+        let within = scan.entries.iter().take_while(|entry| {
+            let more = bytes < STEP_BYTES;
+            bytes += entry.key().len();
+            taken += usize::from(more);
+            more
+        });
+        let mine = within.filter(|entry| !self.core.is_owned(entry));
+        let keys = mine.map(|entry| entry.key().to_vec()).collect();
+        let end = scan.end && taken == scan.entries.len();
+        let last = scan.entries.get(taken.saturating_sub(1));
+        Step {
+            keys,
+            last: last.filter(|_| !end).map(|entry| entry.key().to_vec()),
+            seen: scan.seen,
+        }
+    }
+}
+
+/// Some of the keys under a prefix.
+struct Step {
+    keys: Vec<Vec<u8>>,
+    /// Where the next step goes on; `None` at the end.
+    last: Option<Vec<u8>>,
+    seen: u64,
+}
+
+impl Core {
+    /// Whether a source wrote the entry: those are its business.
+    fn is_owned(&self, entry: &Entry) -> bool {
+        entry.facts(&self.contents.facts).owner.is_some()
+    }
+
+    /// Deletes those of `keys` that are there, as one record. `None` where the keyspace was dropped.
+    fn delete_step(
+        &self,
+        keyspace: &Keyspace,
+        prefix: &[u8],
+        keys: &[Vec<u8>],
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Option<Flush> {
+        let mut by_shard: BTreeMap<usize, Vec<(u32, &[u8])>> = BTreeMap::new();
+        for key in keys {
+            let place = keyspace.map.place(key);
+            by_shard
+                .entry(place.shard)
+                .or_default()
+                .push((place.hash, key));
+        }
+        let now_ms = self.clock.now_ms();
+        let mut seen = 0;
+        let mut locked: Vec<_> = by_shard
+            .into_iter()
+            .map(|(shard, keys)| (keyspace.map.write(shard), keys))
+            .collect();
+        if keyspace.is_dropped() {
+            return None;
+        }
+        for (shard, keys) in &mut locked {
+            keys.retain(|(hash, key)| {
+                let found = shard.look_up(*hash, key, || now_ms);
+                seen = self.current(&found).1.max(seen);
+                matches!(found, Lookup::Live(entry) if !self.is_owned(entry))
+            });
+        }
+        let named: Vec<&[u8]> = locked
+            .iter()
+            .flat_map(|(_, keys)| keys.iter().map(|(_, key)| *key))
+            .collect();
+        if named.is_empty() {
+            return Some(Flush {
+                flushed: 0,
+                seen,
+                own: None,
+            });
+        }
+        let payload = record::delete_prefix(keyspace.id(), prefix, &named);
+        let fields = (kind::DELETE_PREFIX, now_ms, level);
+        let queued = self.queue(grant.as_ref(), fields, &payload, None);
+        let revision = queued.revision;
+        let settled = self.settled(grant.as_ref());
+        let mut gone = Vec::with_capacity(named.len());
+        for (shard, keys) in &mut locked {
+            for (hash, key) in keys {
+                gone.extend(shard.apply(*hash, Effect::Delete { key, revision }, settled));
+            }
+        }
+        drop(locked);
+        drop(gone);
+        queued.settle(grant);
+        Some(Flush {
+            flushed: wide(named.len()),
+            seen,
+            own: Some(revision),
+        })
+    }
+}
+
+/// Lets others have a turn, in any runtime.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

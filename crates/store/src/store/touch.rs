@@ -1,0 +1,122 @@
+//! Changes of an entry's expiry: the value and the time of its writing stay, the version is a new one.
+
+use std::sync::Arc;
+
+use super::change::Conditions;
+use super::{Core, Store, Version};
+use crate::error::WriteError;
+use crate::int::wide;
+use crate::log::{Grant, Level, Purpose};
+use crate::map::{Effect, Entry, Keyspace, Lookup};
+use crate::record::{self, kind};
+
+/// What became of a change of an expiry.
+#[derive(Debug)]
+pub enum Touched {
+    /// The entry as it is now.
+    Set(Entry),
+    /// The key is not there.
+    Absent,
+    /// A condition did not hold; nothing changed.
+    Refused {
+        /// The current version; `None` where the key is absent.
+        current: Option<Version>,
+    },
+}
+
+/// A change of an expiry, applied but perhaps not durable.
+#[derive(Debug)]
+pub struct Touch {
+    /// What became of it.
+    pub outcome: Touched,
+    /// The newest change that it met.
+    pub seen: u64,
+    /// Its own revision, where it made a change.
+    pub own: Option<u64>,
+}
+
+impl Store {
+    /// Lets `key` leave at `expires_at_ms` (Unix milliseconds; `None` = never), where `when` holds. An entry that leaves
+    /// then anyway is not changed.
+    pub async fn touch(
+        &self,
+        keyspace: &Arc<Keyspace>,
+        key: &[u8],
+        expires_at_ms: Option<u64>,
+        when: &Conditions<'_>,
+        level: Level,
+    ) -> Result<Touch, WriteError> {
+        let mut keyspace = keyspace;
+        loop {
+            let len = wide(key.len()) + 13;
+            let grant = self.core.grant(keyspace, len, Purpose::Grow).await?;
+            // A large value is copied before the lock, in the hope that it is still the same then.
+            let guess = self.get(keyspace, key).entry.map(|entry| {
+                let touched = entry.with_expiry(expires_at_ms, &self.core.contents.facts);
+                (entry.revision(), touched)
+            });
+            let what = (key, expires_at_ms);
+            let touch = self.core.touch(keyspace, what, guess, when, level, grant);
+            if let Some(touch) = touch {
+                return Ok(touch);
+            }
+            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
+        }
+    }
+}
+
+impl Core {
+    /// `None` where the keyspace was dropped. `guess` is the entry as it would become, made out of that revision.
+    fn touch(
+        &self,
+        keyspace: &Keyspace,
+        (key, expires_at_ms): (&[u8], Option<u64>),
+        guess: Option<(u64, Entry)>,
+        when: &Conditions<'_>,
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Option<Touch> {
+        let place = keyspace.map.place(key);
+        let now_ms = self.clock.now_ms();
+        let mut shard = keyspace.map.write(place.shard);
+        if keyspace.is_dropped() {
+            return None;
+        }
+        let found = shard.look_up(place.hash, key, || now_ms);
+        let (current, seen) = self.current(&found);
+        let unchanged = |outcome| {
+            Some(Touch {
+                outcome,
+                seen,
+                own: None,
+            })
+        };
+        if !when.hold(current) {
+            return unchanged(Touched::Refused { current });
+        }
+        let Lookup::Live(entry) = found else {
+            return unchanged(Touched::Absent);
+        };
+        if entry.expires_at_ms() == expires_at_ms {
+            return unchanged(Touched::Set(entry.clone()));
+        }
+        let guess = guess.filter(|(revision, _)| *revision == entry.revision());
+        let mut touched = guess.map_or_else(
+            || entry.with_expiry(expires_at_ms, &self.contents.facts),
+            |(_, touched)| touched,
+        );
+        let payload = record::touch(keyspace.id(), key, expires_at_ms);
+        let queued = self.queue(grant.as_ref(), (kind::TOUCH, now_ms, level), &payload, None);
+        touched.set_revision(queued.revision);
+        let settled = self.settled(grant.as_ref());
+        let old = shard.apply(place.hash, Effect::Put(touched.clone()), settled);
+        drop(shard);
+        drop(old);
+        let revision = queued.settle(grant);
+        Some(Touch {
+            outcome: Touched::Set(touched),
+            seen,
+            own: Some(revision),
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! Counters, changes of an expiry, deletes by prefix: what each does, and what is left of it after a crash.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use standpipe_store::fs::real::RealDir;
+use standpipe_store::{
+    Clock, Conditions, Counted, Durability, Increment, Keyspace, Level, Meta, Options, Policy,
+    Progress, Store, Touched, Version, Versions, block_on,
+};
+
+const NONE: Conditions<'static> = Conditions {
+    if_match: None,
+    if_none_match: None,
+};
+
+fn open(path: &Path) -> Store {
+    let dir = Arc::new(RealDir::open(path).unwrap());
+    let clock = Arc::new(Clock::system());
+    Store::open(dir, clock, Options::default(), &Progress::new()).unwrap()
+}
+
+fn default(store: &Store) -> Arc<Keyspace> {
+    store.keyspace("default").unwrap()
+}
+
+fn put(store: &Store, key: &str, meta: &Meta<'_>, value: &[u8]) -> Version {
+    let mut draft = store
+        .draft(key.as_bytes(), value.len(), meta, None)
+        .unwrap();
+    draft.fill(|place| place.copy_from_slice(value));
+    let put = block_on(store.put(&default(store), draft, &NONE, Level::Durable)).unwrap();
+    block_on(store.wait_durable(put.own.unwrap())).unwrap();
+    store.version(&store.get(&default(store), key.as_bytes()).entry.unwrap())
+}
+
+fn add(store: &Store, key: &str, increment: &Increment) -> Counted {
+    let keyspace = default(store);
+    let done =
+        block_on(store.increment(&keyspace, key.as_bytes(), increment, Level::Durable)).unwrap();
+    block_on(store.wait_durable(done.seen.max(done.own.unwrap_or(0)))).unwrap();
+    done.outcome
+}
+
+fn counted(store: &Store, key: &str, increment: &Increment) -> (i64, i64, bool) {
+    match add(store, key, increment) {
+        Counted::Added {
+            value,
+            previous,
+            created,
+            ..
+        } => (value, previous, created),
+        refused @ (Counted::OutOfRange { .. } | Counted::NotACounter) => panic!("{refused:?}"),
+    }
+}
+
+fn by(by: i64) -> Increment {
+    Increment {
+        by,
+        ..Increment::default()
+    }
+}
+
+fn value(store: &Store, key: &str) -> Option<Vec<u8>> {
+    let entry = store.get(&default(store), key.as_bytes()).entry?;
+    Some(entry.value().to_vec())
+}
+
+#[test]
+fn a_counter_is_its_number_as_text_and_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert_eq!(counted(&store, "n", &by(1)), (1, 0, true));
+    assert_eq!(counted(&store, "n", &by(-5)), (-4, 1, false));
+    let from = Increment {
+        initial: 100,
+        ..by(7)
+    };
+    assert_eq!(counted(&store, "m", &from), (107, 100, true));
+    put(&store, "text", &Meta::of_type("text/plain"), b"41");
+    assert_eq!(counted(&store, "text", &by(1)), (42, 41, false));
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(value(&store, "n").unwrap(), b"-4");
+    assert_eq!(value(&store, "m").unwrap(), b"107");
+    let entry = store.get(&default(&store), b"text").entry.unwrap();
+    assert_eq!(entry.value(), b"42");
+    assert_eq!(&*store.facts(&entry).content_type, Meta::TEXT);
+    assert_eq!(store.number(&entry), Some(42));
+}
+
+#[test]
+fn what_is_no_counter_or_out_of_range_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let text = Meta::of_type(Meta::TEXT);
+    for (n, wrong) in [
+        "",
+        "x",
+        "1.0",
+        "007",
+        "+7",
+        "-0",
+        "7 ",
+        "7\n",
+        "9223372036854775808",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let key = format!("wrong{n}");
+        let before = put(&store, &key, &text, wrong.as_bytes());
+        assert_eq!(add(&store, &key, &by(1)), Counted::NotACounter, "{wrong:?}");
+        let after = store.get(&default(&store), key.as_bytes()).entry.unwrap();
+        assert_eq!(store.version(&after), before);
+    }
+    put(&store, "json", &Meta::of_type("application/json"), b"7");
+    assert_eq!(add(&store, "json", &by(1)), Counted::NotACounter);
+    let brotli = Meta {
+        content_encoding: Some("br"),
+        ..text
+    };
+    put(&store, "br", &brotli, b"7");
+    assert_eq!(add(&store, "br", &by(1)), Counted::NotACounter);
+    let most = i64::MAX.to_string();
+    put(&store, "most", &text, most.as_bytes());
+    assert_eq!(
+        add(&store, "most", &by(1)),
+        Counted::OutOfRange { current: i64::MAX }
+    );
+    let bounded = Increment {
+        min: Some(0),
+        max: Some(10),
+        ..by(11)
+    };
+    assert_eq!(
+        add(&store, "new", &bounded),
+        Counted::OutOfRange { current: 0 }
+    );
+    assert_eq!(value(&store, "new"), None);
+    assert_eq!(
+        counted(&store, "new", &Increment { by: 10, ..bounded }).0,
+        10
+    );
+    assert_eq!(
+        add(&store, "new", &Increment { by: -11, ..bounded }),
+        Counted::OutOfRange { current: 10 }
+    );
+}
+
+#[test]
+fn many_clients_on_one_counter_add_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    add(&store, "n", &by(1));
+                }
+            });
+        }
+    });
+    drop(store);
+    assert_eq!(value(&open(dir.path()), "n").unwrap(), b"4000");
+}
+
+#[test]
+fn a_ttl_of_a_counter_is_for_its_creation() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let later = store.clock().now_ms() + 1_000_000;
+    let first = Increment {
+        expires_at_ms: Some(later),
+        ..by(1)
+    };
+    counted(&store, "n", &first);
+    let second = Increment {
+        expires_at_ms: Some(later + 5),
+        ..by(1)
+    };
+    counted(&store, "n", &second);
+    drop(store);
+    let store = open(dir.path());
+    let entry = store.get(&default(&store), b"n").entry.unwrap();
+    assert_eq!(
+        (entry.value(), entry.expires_at_ms()),
+        (&b"2"[..], Some(later))
+    );
+}
+
+#[test]
+fn an_expiry_changes_without_the_value_and_survives() {
+    for compact in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let keyspace = default(&store);
+        let before = put(&store, "a", &Meta::of_type("x/y"), b"value");
+        let created = store.get(&keyspace, b"a").entry.unwrap().created_at_ms();
+        let later = store.clock().now_ms() + 1_000_000;
+        let touch = |at, when: &Conditions<'_>| {
+            let touch = block_on(store.touch(&keyspace, b"a", at, when, Level::Durable)).unwrap();
+            block_on(store.wait_durable(touch.seen.max(touch.own.unwrap_or(0)))).unwrap();
+            (touch.outcome, touch.own)
+        };
+        let (Touched::Set(entry), Some(_)) = touch(Some(later), &NONE) else {
+            panic!("it was there")
+        };
+        assert_ne!(store.version(&entry), before);
+        assert_eq!(entry.created_at_ms(), created);
+        let same = touch(Some(later), &NONE);
+        assert!(matches!(same, (Touched::Set(_), None)), "nothing to change");
+        let stale = [before];
+        let when = Conditions {
+            if_match: Some(Versions::OneOf(&stale)),
+            if_none_match: None,
+        };
+        assert!(matches!(
+            touch(None, &when),
+            (Touched::Refused { current: Some(_) }, None)
+        ));
+        if compact {
+            block_on(store.compact()).unwrap();
+        }
+        drop(store);
+        let store = open(dir.path());
+        let entry = store.get(&default(&store), b"a").entry.unwrap();
+        assert_eq!(entry.value(), b"value");
+        assert_eq!(entry.expires_at_ms(), Some(later));
+        assert_eq!(entry.created_at_ms(), created);
+        assert_eq!(&*store.facts(&entry).content_type, "x/y");
+        let gone = block_on(store.touch(&default(&store), b"b", None, &NONE, Level::Durable));
+        assert!(matches!(gone.unwrap().outcome, Touched::Absent));
+    }
+}
+
+#[test]
+fn a_delete_by_prefix_takes_all_of_them_and_nobody_else() {
+    for durability in [Durability::Synced, Durability::Memory] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        block_on(store.set_keyspace("k", &Policy::of(durability), 9)).unwrap();
+        let keyspace = store.keyspace("k").unwrap();
+        let owned = Meta {
+            owner: Some("source"),
+            ..Meta::of_type(Meta::TEXT)
+        };
+        let keys = (0..3_500).map(|n| format!("user/{n}"));
+        for key in keys.chain([
+            "user".to_owned(),
+            "userz".to_owned(),
+            "user/owned".to_owned(),
+        ]) {
+            let meta = if key.ends_with("owned") {
+                owned
+            } else {
+                Meta::of_type(Meta::TEXT)
+            };
+            let draft = store.draft(key.as_bytes(), 0, &meta, None).unwrap();
+            block_on(store.put(&keyspace, draft, &NONE, Level::Written)).unwrap();
+        }
+        assert_eq!(
+            block_on(store.count_prefix(&keyspace, b"user/")).flushed,
+            3_500
+        );
+        let deleted = block_on(store.delete_prefix(&keyspace, b"user/", Level::Durable)).unwrap();
+        assert_eq!(deleted.flushed, 3_500);
+        block_on(store.wait_durable(deleted.own.unwrap())).unwrap();
+        let left = |store: &Store| {
+            let keyspace = store.keyspace("k").unwrap();
+            let scan = store.scan(&keyspace, b"", None, 10);
+            let keys = scan
+                .entries
+                .iter()
+                .map(|entry| String::from_utf8_lossy(entry.key()).into_owned());
+            keys.collect::<Vec<_>>()
+        };
+        assert_eq!(left(&store), ["user", "user/owned", "userz"]);
+        let again = block_on(store.delete_prefix(&keyspace, b"user/", Level::Durable)).unwrap();
+        assert_eq!((again.flushed, again.own), (0, None));
+        drop(store);
+        if durability == Durability::Synced {
+            assert_eq!(left(&open(dir.path())), ["user", "user/owned", "userz"]);
+        }
+    }
+}
