@@ -32,6 +32,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("prometheus_client", &["metrics.rs", "http/worker.rs"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),
+    ("sha2", &["http/token.rs"]),
+    ("subtle", &["http/token.rs"]),
     ("indicatif", &["cli"]),
 ];
 

@@ -66,6 +66,8 @@ fn effective(config: &Config) -> String {
         }
         let value = match path {
             "server.allowed_hosts" => list(&given.text),
+            // It is YAML already: hashes, never tokens.
+            "access.tokens" => given.text.clone(),
             _ => scalar(&given.text),
         };
         line(

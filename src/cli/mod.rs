@@ -12,6 +12,7 @@ mod line;
 mod progress;
 mod repair;
 mod serve;
+mod token;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -75,6 +76,8 @@ enum Command {
     Import(import::Arguments),
     /// Exit 0 if the server of this configuration is ready, else 1
     Healthcheck,
+    /// Make a new access token and print the lines for the configuration
+    Token(token::Arguments),
 }
 
 /// Runs the command that the arguments ask for. Whatever fails becomes one line on standard error and an exit code.
@@ -115,6 +118,7 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(&config?, &arguments),
         Command::Import(arguments) => import::run(&config?, &arguments),
         Command::Healthcheck => healthcheck::run(config),
+        Command::Token(arguments) => token::run(&arguments),
     }
 }
 

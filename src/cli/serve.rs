@@ -20,7 +20,9 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
         config = config.file.as_deref().map(|file| file.display().to_string()),
         "standpipe is starting"
     );
-    if reaches_beyond_this_machine(&config.server.endpoint) {
+    if config.server.access.tokens.is_empty()
+        && reaches_beyond_this_machine(&config.server.endpoint)
+    {
         tracing::warn!(
             "server.endpoint {} is not a loopback address and there are no tokens: whoever reaches it can read, change \
              and delete everything",

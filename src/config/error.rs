@@ -77,6 +77,14 @@ pub enum ConfigError {
         /// What is wrong with them, as the end of a sentence.
         problem: String,
     },
+    /// A token that is none. Its words are not repeated: they may hold what should be secret.
+    #[error("{origin}: access.tokens{problem}")]
+    Tokens {
+        /// Where the list was said.
+        origin: Origin,
+        /// Which token and what is wrong with it.
+        problem: String,
+    },
     /// A variable whose value is no text.
     #[error("{origin}: its value is not UTF-8 text")]
     NotText {

@@ -12,6 +12,7 @@ mod options;
 mod said;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod value;
 mod yaml;
 

@@ -12,7 +12,7 @@ use standpipe_store::TailPolicy;
 use super::error::ConfigError;
 use super::keyspaces::{self, DEFAULT};
 use super::layers::{Given, Layers, Origin};
-use super::{said, value};
+use super::{said, tokens, value};
 use crate::logging::{self, Format, Level};
 use crate::server::{self, OnSyncError};
 
@@ -94,6 +94,13 @@ impl Wordbook<'_> {
         }
     }
 
+    /// Where a setting was said.
+    fn origin(&self, path: &str) -> Origin {
+        self.settings
+            .get(path)
+            .map_or(Origin::Default, |given| given.origin.clone())
+    }
+
     fn size(&self, path: &str, low: u64, high: u64) -> Result<u64, ConfigError> {
         self.read(path, |text| {
             value::within(
@@ -134,11 +141,22 @@ fn version(text: &str) -> Result<(), String> {
     }
 }
 
+fn access(words: &Wordbook<'_>) -> Result<server::Access, ConfigError> {
+    let path = "access.tokens";
+    let text = words.settings.get(path).map(|given| given.text.as_str());
+    let tokens = tokens::read(text.unwrap_or_default()).map_err(|problem| ConfigError::Tokens {
+        origin: words.origin(path),
+        problem,
+    })?;
+    Ok(server::Access { tokens })
+}
+
 fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
     let ms = Duration::from_millis(1);
     let limits = limits(words)?;
     fits_in_flight(words, &limits)?;
     Ok(server::Options {
+        access: access(words)?,
         endpoint: words.read("server.endpoint", value::endpoint)?,
         workers: words.read("server.workers", workers)?,
         keep_alive: words.span("server.keep_alive", Duration::from_secs(1), DAY)?,

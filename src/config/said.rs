@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::tokens::{self, TokenSaid};
 use super::yaml::Spanned;
 
 /// The words of one setting, and the line of its file.
@@ -19,6 +20,8 @@ pub(super) struct Words {
 type Text = String;
 /// A list of such values; one text with commas from here on, because that is how the environment says lists.
 type List = Vec<String>;
+/// The tokens; one text in YAML's flow style from here on.
+type Tokens = Vec<TokenSaid>;
 
 trait IntoText {
     fn into_text(self) -> String;
@@ -36,6 +39,12 @@ impl IntoText for List {
     }
 }
 
+impl IntoText for Tokens {
+    fn into_text(self) -> String {
+        tokens::text(&self)
+    }
+}
+
 fn words<T: IntoText>(said: Spanned<T>) -> Words {
     Words {
         line: said.referenced.line(),
@@ -44,17 +53,31 @@ fn words<T: IntoText>(said: Spanned<T>) -> Words {
 }
 
 /// Declares the sections of a file as structs that refuse what they do not know, and the names of all settings.
-/// `later` names what the design has and this version has not: known, so that it is refused by its right name.
+/// `within` names the sections of a section. `later` names what the design has and this version has not: known, so that
+/// it is refused by its right name.
 macro_rules! sections {
     (later { $($later_section:ident),* }
-     $($section:ident: $Type:ident { $($field:ident: $Kind:ident),*; later { $($later:ident),* } })*) => {
+     $($section:ident: $Type:ident {
+        $($field:ident: $Kind:ident),*;
+        $(within $inner:ident: $Inner:ident { $($leaf:ident: $Leaf:ident),* };)*
+        later { $($later:ident),* }
+     })*) => {
         $(
             #[derive(Debug, Default, Deserialize)]
             #[serde(deny_unknown_fields, default)]
             struct $Type {
                 $($field: Option<Spanned<$Kind>>,)*
+                $($inner: Option<$Inner>,)*
                 $($later: Option<Spanned<IgnoredAny>>,)*
             }
+
+            $(
+                #[derive(Debug, Default, Deserialize)]
+                #[serde(deny_unknown_fields, default)]
+                struct $Inner {
+                    $($leaf: Option<Spanned<$Leaf>>,)*
+                }
+            )*
         )*
 
         /// A whole file as it was said.
@@ -68,8 +91,10 @@ macro_rules! sections {
         }
 
         /// The path of every setting, `version` and those of the keyspaces aside.
-        pub(super) const SETTINGS: &[&str] =
-            &[$($(concat!(stringify!($section), ".", stringify!($field)),)*)*];
+        pub(super) const SETTINGS: &[&str] = &[$(
+            $(concat!(stringify!($section), ".", stringify!($field)),)*
+            $($(concat!(stringify!($section), ".", stringify!($inner), ".", stringify!($leaf)),)*)*
+        )*];
 
         /// What the design has and this version has not: whole sections, and settings of sections that it has.
         const LATER: &[&str] = &[
@@ -95,6 +120,14 @@ macro_rules! sections {
                         let path = concat!(stringify!($section), ".", stringify!($field));
                         parts.settings.insert(path.to_owned(), words(said));
                     })*
+                    $(if let Some(inner) = section.$inner {
+                        $(if let Some(said) = inner.$leaf {
+                            let path = concat!(
+                                stringify!($section), ".", stringify!($inner), ".", stringify!($leaf)
+                            );
+                            parts.settings.insert(path.to_owned(), words(said));
+                        })*
+                    })*
                     $(if let Some(unbuilt) = section.$later {
                         let path = concat!(stringify!($section), ".", stringify!($later));
                         parts.later(unbuilt.referenced.line(), path.to_owned());
@@ -110,11 +143,12 @@ macro_rules! sections {
 }
 
 sections! {
-    later { sources, access, engine, outbound, discovery }
+    later { sources, engine, outbound, discovery }
     server: Server {
         endpoint: Text, workers: Text, keep_alive: Text, shutdown_delay: Text, drain_timeout: Text, read_wait: Text,
         allowed_hosts: List; later { tls, ops_endpoint }
     }
+    access: Access { tokens: Tokens; later { cors } }
     storage: Storage { path: Text, reserve: Text, shards: Text; later {} }
     log: Log {
         sync_interval: Text, segment_bytes: Text, batch_bytes: Text, pending_bytes: Text, room_wait: Text,

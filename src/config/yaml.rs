@@ -94,13 +94,20 @@ fn words(error: &Error) -> String {
 /// The tracked path without the steps that are ours: `value` inside a spanned one, `?` for a key being read, `.` for
 /// the top. The key that the fault is about, where it is known, ends it.
 fn user_path(tracked: &str, key: Option<&str>) -> String {
-    let ours = |step: &&str| !matches!(*step, "" | "?" | "value");
-    let mut steps: Vec<&str> = tracked.split('.').filter(ours).collect();
+    let mut steps: Vec<String> = Vec::new();
+    for step in tracked.split('.') {
+        // An item of a spanned list is `value[0]` there and `tokens[0]` for people.
+        match (step.strip_prefix("value["), steps.last_mut()) {
+            (Some(item), Some(list)) => list.extend(["[", item]),
+            _ if matches!(step, "" | "?" | "value") => {}
+            _ => steps.push(step.to_owned()),
+        }
+    }
     if let Some(key) = key {
-        if steps.last() == Some(&key) {
+        if steps.last().is_some_and(|last| last == key) {
             steps.pop();
         }
-        steps.push(key);
+        steps.push(key.to_owned());
     }
     steps.join(".")
 }

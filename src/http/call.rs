@@ -9,6 +9,7 @@ use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 
 use super::Worker;
+use super::access::Bearer;
 use super::body::Body;
 use super::key;
 use super::problem::Problem;
@@ -21,6 +22,8 @@ pub(crate) struct Call {
     pub(super) request: HttpRequest,
     pub(super) payload: Payload,
     pub(super) worker: Rc<Worker>,
+    /// Who sent it, as far as its operation had to know.
+    pub(super) bearer: Bearer,
 }
 
 impl Call {

@@ -40,7 +40,8 @@ macro_rules! failures {
 failures! {
     /// Of reading a value.
     ReadFailures [
-        InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyNotFound ConditionFailed WrongHost
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyNotFound ConditionFailed TokenRequired
+        Forbidden WrongHost
         Starting Overloaded DurabilityLost
     ]
     /// Of reading a part of a value.
@@ -48,15 +49,20 @@ failures! {
     /// Of changing a value.
     WriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
-        CrossSite ConditionFailed WrongHost Starting Draining Overloaded DurabilityLost DiskFull
+        CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
+        DiskFull
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge KeyspaceFull]
     /// Of cachepump's lookup, beside its own plain text.
-    LookupFailures [ConditionFailed RangeNotSatisfiable WrongHost Starting Overloaded DurabilityLost]
+    LookupFailures [
+        ConditionFailed RangeNotSatisfiable TokenRequired Forbidden WrongHost Starting Overloaded
+        DurabilityLost
+    ]
     /// Of a flush.
     FlushFailures [
-        InvalidParameter UnknownParameter DurabilityUnavailable CrossSite WrongHost Starting Draining Overloaded
+        InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
+        Starting Draining Overloaded
         DurabilityLost DiskFull
     ]
     /// Of reading a value of a named keyspace.
@@ -67,14 +73,17 @@ failures! {
     KeyspaceFlushFailures: FlushFailures [KeyspaceNotFound]
     /// Of a snapshot.
     SnapshotFailures [
-        InvalidParameter UnknownParameter CrossSite WrongHost Internal Starting Draining DurabilityLost DiskFull
+        InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting
+        Draining DurabilityLost DiskFull
     ]
     /// Of the limits.
-    LimitsFailures [InvalidParameter UnknownParameter WrongHost Starting]
+    LimitsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of the figures.
-    MetricsFailures [InvalidParameter UnknownParameter WrongHost Internal]
+    MetricsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Internal]
     /// Of a probe.
     ProbeFailures [InvalidParameter UnknownParameter WrongHost]
+    /// Of the one probe whose long form needs a token.
+    ReadyFailures: ProbeFailures [TokenRequired Forbidden]
 }
 
 /// One response for each status, naming its codes.
@@ -116,6 +125,9 @@ fn response(codes: &[Code]) -> Response {
             "ETag",
             header("The current version; absent where the key is"),
         );
+    }
+    if has(Code::TokenRequired) {
+        response = response.header("WWW-Authenticate", header("`Bearer`, and what was wrong"));
     }
     if has(Code::RangeNotSatisfiable) {
         response = response.header(

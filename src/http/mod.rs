@@ -1,6 +1,7 @@
 //! HTTP in front of the keyspaces: alone knows actix and the OpenAPI document. One file per resource; a handler extracts,
 //! calls one method of `keyspace`, answers. It must not know where data lives or how a process starts and stops.
 
+mod access;
 mod answer;
 mod body;
 mod budget;
@@ -30,10 +31,13 @@ mod refusal;
 mod routes;
 mod service;
 mod shapes;
+mod token;
 mod values;
 mod worker;
 
+pub use access::Access;
 pub use limits::{BatchLimits, Limit, Limits};
 pub use listener::{Listener, ListenerOptions, Stopper, block_on};
 pub use service::{Options, Phase, Service};
+pub use token::{Token, Verbs};
 use worker::Worker;

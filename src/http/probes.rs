@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::call::Call;
 use super::code::Code;
-use super::failures::ProbeFailures;
+use super::failures::{ProbeFailures, ReadyFailures};
 use super::problem::Problem;
 use super::service::{Phase, Service};
 use super::shapes::Verbose;
@@ -111,7 +111,7 @@ pub(super) fn health(call: &Call) -> Result<HttpResponse, Problem> {
         "status": "starting",
         "progress": {"step": "replay", "bytes_done": 50, "bytes_total": 200, "percent": 25, "seconds_left": 3}
     })),
-    ProbeFailures
+    ReadyFailures
 ))]
 pub(super) fn readyz(call: &Call) -> Result<HttpResponse, Problem> {
     let query = call.query(&["verbose"])?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::access::{Access, Gate};
 use super::budget::Budget;
 use super::code::Code;
 use super::guard::Hosts;
@@ -47,6 +48,7 @@ pub struct Service {
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) hosts: Hosts,
+    pub(super) gate: Gate,
     limits: ArcSwap<Limits>,
 }
 
@@ -66,6 +68,7 @@ impl Service {
             metrics,
             budget,
             hosts: options.hosts.map_or(Hosts::Any, Hosts::Only),
+            gate: Gate::default(),
             limits: ArcSwap::from_pointee(options.limits),
         }
     }
@@ -80,6 +83,11 @@ impl Service {
     pub fn set_limits(&self, limits: Limits) {
         self.budget.set_limit(limits.inflight_bytes);
         self.limits.store(Arc::new(limits));
+    }
+
+    /// Replaces who may do what; requests that are already admitted go on. Until the first call everything is open.
+    pub fn set_access(&self, access: Access) {
+        self.gate.set(access);
     }
 
     /// The store is open: requests are served from now on.

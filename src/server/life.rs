@@ -31,6 +31,7 @@ pub(super) async fn live(server: Server, stop: Stop) -> Result<(), ServerError> 
         http_options(&options, &addresses),
         opening.clone(),
     ));
+    service.set_access(options.access.clone());
     let listener =
         Listener::new(listeners, &service, listener_options(&options)).map_err(cannot_serve)?;
     let life = Life {

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task;
 
 pub use error::ServerError;
-pub use options::{Limits, OnSyncError, Options, Storage, Watch};
+pub use options::{Access, Limits, OnSyncError, Options, Storage, Token, Verbs, Watch};
 use stop::{Stopper, stop};
 
 pub use crate::engine::{Durability, Eviction, Policy};

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::engine::{Policy, StoreOptions};
+pub use crate::http::{Access, Token, Verbs};
 
 /// Everything that a running server needs to know. [`Options::default`] is the documented default of every setting.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Options {
     /// `server.allowed_hosts`: names, beside `localhost` and IP literals, that a `Host` header may carry on a loopback
     /// address. Without a port, compared without case.
     pub allowed_hosts: Vec<String>,
+    /// `access.*`
+    pub access: Access,
     /// `limits.*`
     pub limits: Limits,
     /// `storage.*`
@@ -48,6 +51,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(10),
             read_wait: Duration::from_secs(5),
             allowed_hosts: Vec::new(),
+            access: Access::default(),
             limits: Limits::default(),
             storage: Storage::default(),
             on_sync_error: OnSyncError::Exit,

@@ -178,3 +178,32 @@ fn nobody_there_is_unhealthy() {
     let misled = Place::new().run(&["healthcheck", "-c", "absent.yml"]);
     assert_eq!(misled.code, Some(1), "{misled:?}");
 }
+
+#[test]
+fn a_new_token_works_as_soon_as_its_lines_are_pasted() {
+    let made = Place::new().run(&["token", "--name", "ci", "--verb", "read"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let (token, lines) = made.stdout.split_once('\n').unwrap();
+    assert!(token.starts_with("spt_") && token.len() > 40, "{token}");
+    let other = Place::new().run(&["token"]).stdout;
+    assert!(!other.starts_with(token));
+    assert!(!lines.contains(token), "{lines}");
+    let place = Place::new().with_file("config.yml", lines);
+    let server = place.serve(&[]).ready();
+    let ask = |headers: &str| {
+        server
+            .try_request("GET", "/v1/a", headers, b"")
+            .unwrap()
+            .status
+    };
+    assert_eq!(ask(""), 401);
+    assert_eq!(ask(&format!("Authorization: Bearer {token}\r\n")), 404);
+    // The configuration that holds can be printed and given back: it has hashes, not tokens.
+    let printed = place.run(&["check", "--config-only"]).stdout;
+    assert!(
+        printed.contains("name: 'ci'") && !printed.contains(token),
+        "{printed}"
+    );
+    let again = Place::new().with_file("config.yml", &printed);
+    assert_eq!(again.run(&["check", "--config-only"]).code, Some(0));
+}

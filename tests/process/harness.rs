@@ -216,7 +216,7 @@ impl Server {
     }
 
     /// A request on a connection of its own.
-    fn try_request(
+    pub(crate) fn try_request(
         &self,
         method: &str,
         path: &str,

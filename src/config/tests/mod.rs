@@ -290,3 +290,34 @@ fn another_word_for_a_level_is_info_and_a_warning_in_the_flag_alone() {
         "-l \"loud\" is not a level; using INFO (levels: DEBUG INFO WARN ERROR FATAL OFF)";
     assert_eq!(config.warnings, [expected]);
 }
+
+#[test]
+fn tokens_come_from_the_file_or_from_a_variable_in_one_line() {
+    let hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let file = format!(
+        "access:\n  tokens:\n    - name: ci\n      sha256: {hash}\n      keyspaces: [default]\n      verbs: [read, write]\n"
+    );
+    let config = Place::new().with_file("file.yml", &file).load().unwrap();
+    let tokens = &config.server.access.tokens;
+    assert_eq!(tokens.len(), 1);
+    assert_eq!(tokens[0].name, "ci");
+    assert_eq!(tokens[0].keyspaces, Some(vec!["default".to_owned()]));
+    assert!(tokens[0].verbs.read && tokens[0].verbs.write && !tokens[0].verbs.admin);
+    assert_eq!(
+        origin(&config, "access.tokens"),
+        "file.yml:3".replace(
+            "file.yml",
+            &config.file.as_ref().unwrap().display().to_string()
+        )
+    );
+
+    let one_line = format!("[{{name: other, sha256: {hash}, verbs: [admin]}}]");
+    let config = Place::new()
+        .with_file("file.yml", &file)
+        .with_variable("STANDPIPE_ACCESS__TOKENS", &one_line)
+        .load()
+        .unwrap();
+    assert_eq!(config.server.access.tokens.len(), 1);
+    assert_eq!(config.server.access.tokens[0].name, "other");
+    assert_eq!(config.server.access.tokens[0].keyspaces, None);
+}

@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{OpenApi, PartialSchema, ToSchema};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
 use super::{keyspace_values, lookup, operations, probes, values};
@@ -79,8 +80,26 @@ fn document() -> Value {
         probes::health, probes::livez, probes::readyz,
     ),
     components(schemas(Problem)),
+    modifiers(&Bearer),
+    security((), ("bearer" = [])),
 )]
 struct Document;
+
+/// The way to present a token. It is optional: a server without tokens asks nobody.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some(
+            "A token of this server's configuration (`access.tokens`); `standpipe token` makes one. Only needed where the \
+             server has tokens."
+                .to_owned(),
+        );
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
 
 /// An error, as every failed operation answers it.
 pub(crate) enum Problem {}

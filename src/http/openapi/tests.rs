@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::{env, fs};
 
+use actix_web::http::Method;
 use serde_json::Value;
 
 use super::*;
-use crate::http::failures;
-use crate::http::routes::{Pattern, ROUTES};
+use crate::http::routes::{self, Pattern, ROUTES, Target};
+use crate::http::{access, failures};
 
 /// Set to write the files instead of comparing them.
 const UPDATE: &str = "UPDATE_OPENAPI";
@@ -159,5 +160,35 @@ fn the_codes_of_the_document_are_the_codes_of_the_program() {
             text.contains(&format!("`{name}`")) || routing.contains(&format!("`{name}`")),
             "{name}"
         );
+    }
+}
+
+/// Who needs a token is told so, and who does not is not asked for one.
+#[test]
+fn operations_that_need_a_token_say_how_that_fails() {
+    let document = document();
+    assert_eq!(document["security"][0], serde_json::json!({}));
+    assert_eq!(document["security"][1], serde_json::json!({"bearer": []}));
+    let scheme = &document["components"]["securitySchemes"]["bearer"];
+    assert_eq!(
+        (&scheme["type"], &scheme["scheme"]),
+        (&"http".into(), &"bearer".into())
+    );
+    for ((path, method), operation) in operations(&document) {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let Target::Operation(target) = routes::target(&method, &path) else {
+            panic!("{method} {path} is not routed")
+        };
+        // The probe's long form needs one, the lookup's path without a query does not.
+        let needs = access::needs_token(target, Some("key=a&verbose"));
+        let responses = &operation["responses"];
+        let told = |status: &str, code: &str| {
+            responses[status]["description"]
+                .as_str()
+                .is_some_and(|text| text.contains(code))
+        };
+        assert_eq!(told("401", "`token_required`"), needs, "{method} {path}");
+        assert_eq!(told("403", "`forbidden`"), needs, "{method} {path}");
+        assert!(told("421", "`wrong_host`"), "{method} {path}");
     }
 }

@@ -10,6 +10,7 @@ use actix_web::HttpResponse;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
 
+use super::access::{self, Bearer};
 use super::call::Call;
 use super::code::Code;
 use super::guard;
@@ -43,6 +44,7 @@ impl Worker {
             request,
             payload,
             worker: self,
+            bearer: Bearer::Anyone,
         };
         async move {
             let (name, result) = dispatch(&mut call).await;
@@ -76,9 +78,13 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
 
 /// What must hold before anything is done.
 #[inline]
-fn admit(call: &Call, target: &Target) -> Result<(), Problem> {
+fn admit(call: &mut Call, target: &Target) -> Result<(), Problem> {
     call.service().hosts.check(call.head())?;
     guard::check_site(call.head())?;
+    // Nobody learns what is there, or how far a start has come, before it is known who asks.
+    if let Target::Operation(operation) = target {
+        access::admit(call, *operation)?;
+    }
     match target {
         Target::Operation(operation) if operation.admission() == Admission::Always => Ok(()),
         Target::Operation(_) | Target::WrongMethod(_) | Target::Nothing => {
