@@ -45,8 +45,9 @@ pub use progress::{Phase, Progress};
 pub use record::Meta;
 pub use stats::{Health, KeyspaceStats, LogStats, Stats};
 pub use store::{
-    Conditions, Counted, Delete, Deleted, Draft, Flush, Increment, Incremented, Put, Putted, Read,
-    Scan, SetKeyspace, Store, Touch, Touched, Version, Versions,
+    Batch, Batched, Conditions, Counted, Delete, Deleted, Done, Draft, Failed, Flush, Increment,
+    Incremented, Operation, Put, Putted, Read, Scan, SetKeyspace, Store, Touch, Touched, Version,
+    Versions,
 };
 pub use wait::block_on;
 

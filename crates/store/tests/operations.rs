@@ -7,8 +7,8 @@ use std::thread;
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Counted, Durability, Increment, Keyspace, Level, Meta, Options, Policy,
-    Progress, Store, Touched, Version, Versions, block_on,
+    Batch, Batched, Clock, Conditions, Counted, Done, Durability, Failed, Increment, Keyspace,
+    Level, Meta, Operation, Options, Policy, Progress, Store, Touched, Version, Versions, block_on,
 };
 
 const NONE: Conditions<'static> = Conditions {
@@ -285,4 +285,202 @@ fn a_delete_by_prefix_takes_all_of_them_and_nobody_else() {
             assert_eq!(left(&open(dir.path())), ["user", "user/owned", "userz"]);
         }
     }
+}
+
+fn operation_put<'a>(
+    store: &Store,
+    key: &str,
+    value: &[u8],
+    when: Conditions<'a>,
+) -> Operation<'a> {
+    let meta = Meta::of_type("x/y");
+    let mut draft = store
+        .draft(key.as_bytes(), value.len(), &meta, None)
+        .unwrap();
+    draft.fill(|place| place.copy_from_slice(value));
+    Operation::Put { draft, when }
+}
+
+fn batch(store: &Store, operations: Vec<Operation<'_>>) -> Batch {
+    let batch = block_on(store.batch(&default(store), operations, Level::Durable)).unwrap();
+    block_on(store.wait_durable(batch.seen.max(batch.own.unwrap_or(0)))).unwrap();
+    batch
+}
+
+#[test]
+fn a_batch_does_everything_in_one_step_and_survives_as_one() {
+    for durability in [Durability::Synced, Durability::Memory] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        block_on(store.set_keyspace("default", &Policy::of(durability), 9)).unwrap();
+        put(&store, "gone", &Meta::of_type(Meta::TEXT), b"x");
+        put(&store, "read", &Meta::of_type(Meta::TEXT), b"before");
+        let large = vec![7; 300_000];
+        let operations = vec![
+            operation_put(&store, "a", b"1", NONE),
+            Operation::Delete {
+                key: b"gone",
+                when: NONE,
+            },
+            Operation::Delete {
+                key: b"never",
+                when: NONE,
+            },
+            Operation::Get { key: b"read" },
+            Operation::Increment {
+                key: b"n",
+                increment: by(5),
+            },
+            operation_put(&store, "large", &large, NONE),
+        ];
+        let Batch {
+            outcome: Batched::Done(done),
+            own: Some(own),
+            ..
+        } = batch(&store, operations)
+        else {
+            panic!("nothing can refuse it")
+        };
+        let versions: Vec<_> = done
+            .iter()
+            .filter_map(|done| match done {
+                Done::Put {
+                    version,
+                    created: true,
+                }
+                | Done::Incremented {
+                    value: 5,
+                    previous: 0,
+                    version,
+                } => Some(version.revision),
+                Done::Deleted { existed } => Some(u64::from(*existed)),
+                Done::Got(Some(entry)) => Some(u64::try_from(entry.value().len()).unwrap()),
+                Done::Put { .. } | Done::Incremented { .. } | Done::Got(None) => None,
+            })
+            .collect();
+        assert_eq!(versions, [own, 1, 0, 6, own, own]);
+        let check = |store: &Store| {
+            assert_eq!(value(store, "a").unwrap(), b"1");
+            assert_eq!(value(store, "n").unwrap(), b"5");
+            assert_eq!(value(store, "large").unwrap(), large);
+            assert_eq!(value(store, "gone"), None);
+            assert_eq!(store.stats().entries, 4);
+            let entry = store.get(&default(store), b"a").entry.unwrap();
+            assert_eq!(
+                (entry.revision(), &*store.facts(&entry).content_type),
+                (own, "x/y")
+            );
+        };
+        check(&store);
+        drop(store);
+        if durability == Durability::Synced {
+            check(&open(dir.path()));
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_cannot_be_done_whole_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, "text", &Meta::of_type(Meta::TEXT), b"x");
+    let before = store.stats().log.last_revision;
+    let any = Conditions {
+        if_match: Some(Versions::Any),
+        if_none_match: None,
+    };
+    let full = Increment {
+        max: Some(0),
+        ..by(1)
+    };
+    let refusals = [
+        (
+            operation_put(&store, "absent", b"2", any),
+            Failed::Refused { current: None },
+        ),
+        (
+            Operation::Delete {
+                key: b"absent",
+                when: any,
+            },
+            Failed::Refused { current: None },
+        ),
+        (
+            Operation::Increment {
+                key: b"text",
+                increment: by(1),
+            },
+            Failed::NotACounter,
+        ),
+        (
+            Operation::Increment {
+                key: b"n",
+                increment: full,
+            },
+            Failed::OutOfRange { current: 0 },
+        ),
+        (Operation::Get { key: b"a" }, Failed::Repeated),
+    ];
+    for (operation, expected) in refusals {
+        let first = operation_put(&store, "a", b"1", NONE);
+        let Batched::Failed { index: 1, why } = batch(&store, vec![first, operation]).outcome
+        else {
+            panic!("{expected:?} was done")
+        };
+        assert_eq!(why, expected);
+        assert_eq!(value(&store, "a"), None);
+    }
+    assert_eq!(store.stats().log.last_revision, before);
+    let read = batch(
+        &store,
+        vec![
+            Operation::Get { key: b"text" },
+            Operation::Get { key: b"a" },
+        ],
+    );
+    assert!(read.own.is_none() && read.seen > 0);
+    assert!(matches!(batch(&store, Vec::new()).outcome, Batched::Done(done) if done.is_empty()));
+}
+
+#[test]
+fn transfers_between_counters_keep_the_sum_whatever_order_their_keys_come_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let keys: Vec<String> = (0..8).map(|n| format!("account/{n}")).collect();
+    for key in &keys {
+        add(&store, key, &by(100));
+    }
+    thread::scope(|scope| {
+        for worker in 0..8_usize {
+            let (store, keys) = (&store, &keys);
+            scope.spawn(move || {
+                for n in 0..200_usize {
+                    let (from, to) = (&keys[(worker + n) % 8], &keys[(worker * 3 + n * 5 + 1) % 8]);
+                    let amount = i64::try_from(worker + n % 5).unwrap();
+                    if from != to {
+                        let from = Operation::Increment {
+                            key: from.as_bytes(),
+                            increment: Increment {
+                                min: Some(0),
+                                ..by(-amount)
+                            },
+                        };
+                        let to = Operation::Increment {
+                            key: to.as_bytes(),
+                            increment: by(amount),
+                        };
+                        batch(store, vec![from, to]);
+                    }
+                }
+            });
+        }
+    });
+    drop(store);
+    let store = open(dir.path());
+    let number = |key: &String| {
+        let entry = store.get(&default(&store), key.as_bytes()).entry.unwrap();
+        store.number(&entry).unwrap()
+    };
+    assert_eq!(keys.iter().map(number).sum::<i64>(), 800);
+    assert!(keys.iter().map(number).any(|number| number != 100));
 }

@@ -190,11 +190,9 @@ pub(crate) fn touch(keyspace: u32, key: &[u8], expires_at_ms: Option<u64>) -> Ve
 }
 
 /// Bytes of a part of a batch before its own payload.
-#[expect(dead_code, reason = "logged by the operations that come next")]
 pub(crate) const BATCH_PART: usize = 5;
 
 /// Adds a part to a batch's payload, which begins with the count of them.
-#[expect(dead_code, reason = "logged by the operations that come next")]
 pub(crate) fn batch_part(out: &mut Vec<u8>, kind: u8, pieces: [&[u8]; 2]) {
     out.push(kind);
     let [first, second] = pieces;

@@ -83,7 +83,20 @@ impl Draft {
         self.entry.value().len()
     }
 
-    fn payload_len(&self) -> u64 {
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        self.entry.key()
+    }
+
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    pub(super) fn into_entry(self) -> Entry {
+        self.entry
+    }
+
+    pub(super) fn payload_len(&self) -> u64 {
         wide(self.prefix.len() + self.entry.key_and_value().len())
     }
 }

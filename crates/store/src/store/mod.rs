@@ -3,6 +3,7 @@
 //! Lock order: the shards of one keyspace ascending, then the log's queue, innermost. No lock is held across an `.await`,
 //! a file operation or the drop of a value.
 
+mod batch;
 mod change;
 mod counter;
 mod keyspaces;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+pub use batch::{Batch, Batched, Done, Failed, Operation};
 pub use change::{Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Version, Versions};
 pub use counter::{Counted, Increment, Incremented};
 pub use keyspaces::SetKeyspace;

@@ -1,0 +1,465 @@
+//! Atomic batches: several operations on one keyspace as one record, all of them or none, across shards.
+//!
+//! 1. What a put brings to the record is encoded before any lock: it may be megabytes.
+//! 2. The shards of all keys are locked, ascending. Every condition and every sum is decided on the state before the batch.
+//! 3. One revision, one record: its parts in the order puts, increments, deletes. Everything is applied; unlock.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLockWriteGuard;
+
+use super::change::{Conditions, Draft};
+use super::counter::{self, Increment, Planned, Unplanned};
+use super::{Core, Store, Version};
+use crate::error::WriteError;
+use crate::int::wide;
+use crate::log::{Grant, Level, Payload, Purpose};
+use crate::map::{Effect, Entry, Keyspace, Lookup, Place, Shard};
+use crate::record::{self, BATCH_PART, batch_part, kind};
+
+/// One operation of an atomic batch.
+#[derive(Debug)]
+pub enum Operation<'a> {
+    /// Puts the draft.
+    Put {
+        /// The entry.
+        draft: Draft,
+        /// What has to hold.
+        when: Conditions<'a>,
+    },
+    /// Reads the key as it was before the batch.
+    Get {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Removes the key; an absent one is no failure.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+        /// What has to hold.
+        when: Conditions<'a>,
+    },
+    /// Adds to a counter.
+    Increment {
+        /// The key.
+        key: &'a [u8],
+        /// What is added, within which bounds.
+        increment: Increment,
+    },
+}
+
+impl Operation<'_> {
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Put { draft, .. } => draft.key(),
+            Self::Get { key } | Self::Delete { key, .. } | Self::Increment { key, .. } => key,
+        }
+    }
+
+    /// The most bytes that the operation brings to the record.
+    fn payload_len(&self) -> u64 {
+        wide(BATCH_PART)
+            + match self {
+                // Where it was made earlier than the record, that is told too.
+                Self::Put { draft, .. } => draft.payload_len() + 8,
+                Self::Get { .. } => 0,
+                Self::Delete { key, .. } => wide(key.len()) + 4,
+                Self::Increment { key, .. } => counter::payload_len(key),
+            }
+    }
+}
+
+/// What an operation of a batch did.
+#[derive(Debug)]
+pub enum Done {
+    /// The entry has this version now.
+    Put {
+        /// The new version.
+        version: Version,
+        /// Whether the key was absent before.
+        created: bool,
+    },
+    /// What was there before the batch.
+    Got(Option<Entry>),
+    /// The key is absent now.
+    Deleted {
+        /// Whether it was there before.
+        existed: bool,
+    },
+    /// The counter has this value now.
+    Incremented {
+        /// The number after it.
+        value: i64,
+        /// The number before it; where there was none, what it started from.
+        previous: i64,
+        /// The new version.
+        version: Version,
+    },
+}
+
+/// Why no operation of a batch was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// A condition did not hold.
+    Refused {
+        /// The current version; `None` where the key is absent.
+        current: Option<Version>,
+    },
+    /// A sum does not fit into 64 bits or lies outside its bounds.
+    OutOfRange {
+        /// The number that is there, or that it would have started from.
+        current: i64,
+    },
+    /// An entry's value is no number.
+    NotACounter,
+    /// A key is named by an earlier operation too.
+    Repeated,
+}
+
+impl From<Unplanned> for Failed {
+    fn from(why: Unplanned) -> Self {
+        match why {
+            Unplanned::OutOfRange { current } => Self::OutOfRange { current },
+            Unplanned::NotACounter => Self::NotACounter,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub enum Batched {
+    /// Everything was done; one item per operation, in their order.
+    Done(Vec<Done>),
+    /// Nothing was done.
+    Failed {
+        /// The first operation that could not be done, counted from 0.
+        index: usize,
+        /// Why.
+        why: Failed,
+    },
+}
+
+/// A batch, applied but perhaps not durable.
+#[derive(Debug)]
+pub struct Batch {
+    /// What became of it.
+    pub outcome: Batched,
+    /// The newest change that it met.
+    pub seen: u64,
+    /// Its own revision, where it made a change.
+    pub own: Option<u64>,
+}
+
+impl Store {
+    /// Does all `operations` in one step, or none of them. No key may be named twice.
+    ///
+    /// # Errors
+    /// [`WriteError::TooLarge`] where the batch needs a larger record than there may be; otherwise as for any change.
+    pub async fn batch(
+        &self,
+        keyspace: &Arc<Keyspace>,
+        operations: Vec<Operation<'_>>,
+        level: Level,
+    ) -> Result<Batch, WriteError> {
+        let mut keyspace = keyspace;
+        let mut operations = operations;
+        let len = 4 + operations.iter().map(Operation::payload_len).sum::<u64>();
+        let grows = |operation: &Operation<'_>| {
+            matches!(
+                operation,
+                Operation::Put { .. } | Operation::Increment { .. }
+            )
+        };
+        let purpose = if operations.iter().any(grows) {
+            Purpose::Grow
+        } else {
+            Purpose::Shrink
+        };
+        loop {
+            let grant = self.core.grant(keyspace, len, purpose).await?;
+            match self.core.batch(keyspace, operations, level, grant) {
+                Ok(batch) => return Ok(batch),
+                Err(returned) => operations = returned,
+            }
+            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
+        }
+    }
+}
+
+/// What will be done: nothing can refuse it any more.
+enum Decided {
+    Put { created: bool },
+    Get(Option<Entry>),
+    Delete { existed: bool },
+    Increment(Planned),
+}
+
+/// The shards of a batch, locked in ascending order.
+type Locked<'k> = BTreeMap<usize, RwLockWriteGuard<'k, Shard>>;
+
+/// The record of a batch while it is put together.
+struct Parts {
+    count: u32,
+    bytes: Vec<u8>,
+}
+
+impl Parts {
+    fn add(&mut self, kind: u8, pieces: [&[u8]; 2]) {
+        self.count += 1;
+        batch_part(&mut self.bytes, kind, pieces);
+    }
+
+    /// The whole payload.
+    fn finish(mut self) -> Bytes {
+        if let Some(count) = self.bytes.first_chunk_mut() {
+            *count = self.count.to_le_bytes();
+        }
+        self.bytes.into()
+    }
+}
+
+impl Core {
+    /// Gives the operations back where the keyspace was dropped.
+    fn batch<'a>(
+        &self,
+        keyspace: &Keyspace,
+        operations: Vec<Operation<'a>>,
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Result<Batch, Vec<Operation<'a>>> {
+        let places: Vec<Place> = operations
+            .iter()
+            .map(|operation| keyspace.map.place(operation.key()))
+            .collect();
+        let now_ms = self.clock.now_ms();
+        let mut parts = self.encode_puts(keyspace, &operations, now_ms);
+        let shards: BTreeSet<usize> = places.iter().map(|place| place.shard).collect();
+        let mut locked: Locked<'_> = shards
+            .into_iter()
+            .map(|shard| (shard, keyspace.map.write(shard)))
+            .collect();
+        if keyspace.is_dropped() {
+            return Err(operations);
+        }
+        let mut seen = 0;
+        let decided = self.decide_all(keyspace, &locked, &operations, &places, now_ms, &mut seen);
+        let decided = match decided {
+            Ok(decided) => decided,
+            Err((index, why)) => {
+                return Ok(Batch {
+                    outcome: Batched::Failed { index, why },
+                    seen,
+                    own: None,
+                });
+            }
+        };
+        add_small(keyspace, &operations, &decided, &mut parts);
+        let changes = parts.count > 0;
+        let payload = parts.finish();
+        let hold = || payload.clone();
+        let queued = changes.then(|| {
+            let fields = (kind::BATCH, now_ms, level);
+            self.queue_with(grant.as_ref(), fields, |_| Payload {
+                prefix: &[],
+                body: &payload,
+                hold: Some(&hold),
+            })
+        });
+        let own = queued.as_ref().map(|queued| queued.revision);
+        let mut applying = Applying {
+            locked: &mut locked,
+            revision: own.unwrap_or(0),
+            version: self.version_of(own.unwrap_or(0)),
+            settled: self.settled(grant.as_ref()),
+            gone: Vec::new(),
+        };
+        let steps = operations.into_iter().zip(places).zip(decided);
+        let done =
+            steps.map(|((operation, place), decided)| applying.one(operation, place, decided));
+        let done = done.collect();
+        let gone = applying.gone;
+        drop(locked);
+        drop(gone);
+        if let Some(queued) = queued {
+            queued.settle(grant);
+        }
+        Ok(Batch {
+            outcome: Batched::Done(done),
+            seen,
+            own,
+        })
+    }
+
+    /// The parts of all puts, for a record of time `time_ms`.
+    fn encode_puts(
+        &self,
+        keyspace: &Keyspace,
+        operations: &[Operation<'_>],
+        time_ms: u64,
+    ) -> Parts {
+        let mut parts = Parts {
+            count: 0,
+            bytes: vec![0; 4],
+        };
+        for operation in operations {
+            if let Operation::Put { draft, .. } = operation {
+                let entry = draft.entry();
+                let facts = entry.facts(&self.contents.facts);
+                let of_entry = record::Parts {
+                    key: entry.key(),
+                    meta: facts.as_meta(),
+                    expires_at_ms: entry.expires_at_ms(),
+                    created_at_ms: entry.created_at_ms(),
+                };
+                let mut prefix = Vec::with_capacity(48);
+                record::put_prefix(&mut prefix, keyspace.id(), &of_entry, time_ms);
+                parts.add(kind::PUT, [&prefix, entry.key_and_value()]);
+            }
+        }
+        parts
+    }
+
+    /// What every operation will do, or the first that cannot be done.
+    fn decide_all(
+        &self,
+        keyspace: &Keyspace,
+        locked: &Locked<'_>,
+        operations: &[Operation<'_>],
+        places: &[Place],
+        now_ms: u64,
+        seen: &mut u64,
+    ) -> Result<Vec<Decided>, (usize, Failed)> {
+        let mut keys = HashSet::with_capacity(operations.len());
+        let each = operations.iter().zip(places).enumerate();
+        each.map(|(index, (operation, place))| {
+            if !keys.insert(operation.key()) {
+                return Err((index, Failed::Repeated));
+            }
+            let shard = locked
+                .get(&place.shard)
+                .expect("the shards of all places are locked");
+            let met = (&**shard, place.hash, now_ms);
+            self.decide(keyspace, met, operation, seen)
+                .map_err(|why| (index, why))
+        })
+        .collect()
+    }
+
+    fn decide(
+        &self,
+        keyspace: &Keyspace,
+        (shard, hash, now_ms): (&Shard, u32, u64),
+        operation: &Operation<'_>,
+        seen: &mut u64,
+    ) -> Result<Decided, Failed> {
+        let key = operation.key();
+        let found = shard.look_up(hash, key, || now_ms);
+        let (current, met) = self.current(&found);
+        *seen = met.max(*seen);
+        let check = |when: &Conditions<'_>| {
+            if when.hold(current) {
+                Ok(())
+            } else {
+                Err(Failed::Refused { current })
+            }
+        };
+        Ok(match operation {
+            Operation::Put { when, .. } => {
+                check(when)?;
+                Decided::Put {
+                    created: current.is_none(),
+                }
+            }
+            Operation::Delete { when, .. } => {
+                check(when)?;
+                Decided::Delete {
+                    existed: current.is_some(),
+                }
+            }
+            Operation::Get { .. } => Decided::Get(match found {
+                Lookup::Live(entry) => Some(entry.clone()),
+                Lookup::Expired(_) | Lookup::Absent { .. } => None,
+            }),
+            Operation::Increment { increment, .. } => {
+                Decided::Increment(self.plan(keyspace, shard, (hash, key), increment, now_ms)?)
+            }
+        })
+    }
+}
+
+/// Adds the parts that only the locks could tell.
+fn add_small(
+    keyspace: &Keyspace,
+    operations: &[Operation<'_>],
+    decided: &[Decided],
+    parts: &mut Parts,
+) {
+    for planned in decided {
+        if let Decided::Increment(planned) = planned {
+            let pieces = [&*planned.prefix, planned.entry.key_and_value()];
+            parts.add(kind::INCREMENT, pieces);
+        }
+    }
+    for (operation, decided) in operations.iter().zip(decided) {
+        if let Decided::Delete { existed: true } = decided {
+            parts.add(
+                kind::DELETE,
+                [&keyspace.id().to_le_bytes(), operation.key()],
+            );
+        }
+    }
+}
+
+/// A batch on its way into the map.
+struct Applying<'l, 'k> {
+    locked: &'l mut Locked<'k>,
+    revision: u64,
+    version: Version,
+    settled: u64,
+    /// What was replaced, to be freed without any lock.
+    gone: Vec<Entry>,
+}
+
+impl Applying<'_, '_> {
+    fn one(&mut self, operation: Operation<'_>, place: Place, decided: Decided) -> Done {
+        let version = self.version;
+        match (operation, decided) {
+            (Operation::Put { draft, .. }, Decided::Put { created }) => {
+                self.put(place, draft.into_entry());
+                Done::Put { version, created }
+            }
+            (_, Decided::Increment(planned)) => {
+                self.put(place, planned.entry);
+                Done::Incremented {
+                    value: planned.value,
+                    previous: planned.previous,
+                    version,
+                }
+            }
+            (operation, Decided::Delete { existed }) => {
+                if existed {
+                    let revision = self.revision;
+                    let key = operation.key();
+                    self.apply(place, Effect::Delete { key, revision });
+                }
+                Done::Deleted { existed }
+            }
+            (_, Decided::Get(entry)) => Done::Got(entry),
+            (_, Decided::Put { .. }) => unreachable!("only a put is decided to be one"),
+        }
+    }
+
+    fn put(&mut self, place: Place, mut entry: Entry) {
+        entry.set_revision(self.revision);
+        self.apply(place, Effect::Put(entry));
+    }
+
+    fn apply(&mut self, place: Place, effect: Effect<'_>) {
+        let shard = self.locked.get_mut(&place.shard);
+        let shard = shard.expect("the shards of all places are locked");
+        let old = shard.apply(place.hash, effect, self.settled);
+        self.gone.extend(old);
+    }
+}
