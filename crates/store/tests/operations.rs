@@ -455,7 +455,7 @@ fn transfers_between_counters_keep_the_sum_whatever_order_their_keys_come_in() {
             let (store, keys) = (&store, &keys);
             scope.spawn(move || {
                 for n in 0..200_usize {
-                    let (from, to) = (&keys[(worker + n) % 8], &keys[(worker * 3 + n * 5 + 1) % 8]);
+                    let (from, to) = (&keys[n * n % 8], &keys[(worker * 3 + n * 5 + 1) % 8]);
                     let amount = i64::try_from(worker + n % 5).unwrap();
                     if from != to {
                         let from = Operation::Increment {
