@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderValue};
 use super::access::{self, Bearer};
 use super::call::Call;
 use super::code::Code;
+use super::cors;
 use super::guard;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
@@ -48,8 +49,9 @@ impl Worker {
         };
         async move {
             let (name, result) = dispatch(&mut call).await;
-            let response = result.unwrap_or_else(Problem::into_response);
+            let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
+            cors::expose(&worker.service.gate, call.headers(), response.headers_mut());
             worker
                 .counters
                 .count(&worker.service, name, response.status().as_u16());
@@ -65,6 +67,9 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
         Target::Operation(operation) => Some(operation),
         Target::WrongMethod(_) | Target::Nothing => None,
     };
+    if let Some(answer) = preflight(call, &target) {
+        return (None, answer);
+    }
     let result = match admit(call, &target) {
         Err(problem) => Err(problem),
         Ok(()) => match target {
@@ -76,11 +81,25 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
     (counted, result)
 }
 
+/// A browser's question whether a page may send a request, which comes without the request's own token and at any time.
+#[inline]
+fn preflight(call: &Call, target: &Target) -> Option<Result<HttpResponse, Problem>> {
+    let Target::WrongMethod(route) = target else {
+        return None;
+    };
+    let service = call.service();
+    let answer = cors::preflight(&service.gate, call.head(), route.allow)?;
+    Some(service.hosts.check(call.head()).map(|()| answer))
+}
+
 /// What must hold before anything is done.
 #[inline]
 fn admit(call: &mut Call, target: &Target) -> Result<(), Problem> {
     call.service().hosts.check(call.head())?;
-    guard::check_site(call.head())?;
+    guard::check_site(call.head()).or_else(|refusal| {
+        let page = cors::allowed_origin(&call.service().gate, call.headers());
+        page.map(|_let_in| ()).ok_or(refusal)
+    })?;
     // Nobody learns what is there, or how far a start has come, before it is known who asks.
     if let Target::Operation(operation) = target {
         access::admit(call, *operation)?;
