@@ -34,6 +34,7 @@ mod routes;
 mod service;
 mod shapes;
 mod token;
+mod ui;
 mod values;
 mod worker;
 

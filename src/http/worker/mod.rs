@@ -18,7 +18,7 @@ use super::guard;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
-use super::{keyspace_values, lookup, operations, pages, probes, values};
+use super::{keyspace_values, lookup, operations, pages, probes, ui, values};
 use crate::metrics::Counter;
 
 /// What the requests of one worker thread share, beside what all requests share.
@@ -138,6 +138,8 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::ProblemPage => pages::problem(call),
         Operation::OpenApiJson => pages::openapi_json(call),
         Operation::OpenApiYaml => pages::openapi_yaml(call),
+        Operation::UiRedirect => ui::redirect(call),
+        Operation::Ui => ui::page(call),
     }
 }
 
