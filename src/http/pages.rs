@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 

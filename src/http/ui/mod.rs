@@ -92,17 +92,19 @@ pub(super) fn page(call: &Call) -> Result<HttpResponse, Problem> {
     );
     response.insert_header((header::ETAG, asset.etag.clone()));
     if has_it(call.headers(), &asset.etag) {
-        return Ok(response.status(actix_web::http::StatusCode::NOT_MODIFIED).finish());
+        return Ok(response
+            .status(actix_web::http::StatusCode::NOT_MODIFIED)
+            .finish());
     }
     Ok(response.body(Bytes::from_static(asset.text.as_bytes())))
 }
 
-/// Whether the reader has the file with this ETag already (RFC 9110 section 13.1.2; the comparison is the weak one).
+/// Whether the reader has the file with this `ETag` already (RFC 9110 section 13.1.2; the comparison is the weak one).
 fn has_it(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim())
+        .map(str::trim)
         .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
 }

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::HttpResponse;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -19,18 +20,22 @@ use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{keyspace_values, lookup, operations, pages, probes, ui, values};
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Durations};
 
 /// What the requests of one worker thread share, beside what all requests share.
 pub(super) struct Worker {
     pub(super) service: Arc<Service>,
     counters: Counters,
+    durations: Arc<Durations>,
 }
 
 impl Worker {
     pub(super) fn new(service: Arc<Service>) -> Self {
+        let operations = Operation::ALL.iter().map(|operation| operation.name());
+        let durations = service.metrics.durations(operations.chain([NOTHING]));
         Self {
             service,
+            durations,
             counters: Counters::default(),
         }
     }
@@ -48,13 +53,16 @@ impl Worker {
             bearer: Bearer::Anyone,
         };
         async move {
-            let (name, result) = dispatch(&mut call).await;
+            let began = Instant::now();
+            let (counted, result) = dispatch(&mut call).await;
             let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
             cors::expose(&worker.service.gate, call.headers(), response.headers_mut());
+            let row = row(counted);
+            worker.durations.record(row, began.elapsed());
             worker
                 .counters
-                .count(&worker.service, name, response.status().as_u16());
+                .count(&worker.service, counted, row, response.status().as_u16());
             Ok(ServiceResponse::new(call.request, response))
         }
     }
@@ -152,6 +160,17 @@ fn wrong_method(call: &Call, allow: &'static str) -> Problem {
 /// What is counted; `None` is a request for nothing that we serve.
 type Counted = Option<Operation>;
 
+/// How a request for nothing that we serve is called in the metrics.
+const NOTHING: &str = "none";
+
+/// The row of what is counted: operations as they are listed, then everything else.
+fn row(counted: Counted) -> usize {
+    let all = Operation::ALL;
+    counted
+        .and_then(|counted| all.iter().position(|operation| *operation == counted))
+        .unwrap_or(all.len())
+}
+
 /// The statuses that are counted each for itself. Any other counts as 0, which no dashboard overlooks.
 const STATUSES: [u16; 28] = [
     200, 201, 202, 204, 206, 302, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 415, 416,
@@ -165,23 +184,18 @@ struct Counters {
 }
 
 impl Counters {
-    fn count(&self, service: &Service, counted: Counted, status: u16) {
+    fn count(&self, service: &Service, counted: Counted, row: usize, status: u16) {
         let rows = Operation::ALL.len() + 1;
         let handles = self
             .handles
             .get_or_init(|| vec![OnceCell::new(); rows * STATUSES.len()]);
-        let row = counted.and_then(|counted| {
-            Operation::ALL
-                .iter()
-                .position(|operation| *operation == counted)
-        });
         let column = STATUSES
             .iter()
             .position(|known| *known == status)
             .unwrap_or(STATUSES.len() - 1);
-        let place = row.unwrap_or(rows - 1) * STATUSES.len() + column;
+        let place = row * STATUSES.len() + column;
         if let Some(handle) = handles.get(place) {
-            let name = counted.map_or("none", Operation::name);
+            let name = counted.map_or(NOTHING, Operation::name);
             let status = STATUSES.get(column).copied().unwrap_or_default();
             handle
                 .get_or_init(|| service.metrics.requests(name, status))
