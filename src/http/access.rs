@@ -83,7 +83,9 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::Docs
         | Operation::ProblemPage
         | Operation::OpenApiJson
-        | Operation::OpenApiYaml => Right::Free,
+        | Operation::OpenApiYaml
+        | Operation::UiRedirect
+        | Operation::Ui => Right::Free,
         Operation::GetValue | Operation::HeadValue | Operation::Lookup | Operation::HeadLookup => {
             Right::OnDefault(Verb::Read)
         }
