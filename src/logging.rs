@@ -3,11 +3,14 @@
 //! debug, a key.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How to log.
@@ -73,14 +76,30 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging for the rest of the process. Only the first call has an effect.
-pub fn start(options: Options) {
-    let level = options.level.filter();
+/// What changes the level of the one subscriber.
+static LEVEL: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
+
+/// What is shown at a level.
+fn shown_at(level: Level) -> Targets {
+    let level = level.filter();
     // Libraries may warn; what they do at lower levels is their business, except where someone looks for it.
-    let filter = Targets::new()
+    Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("standpipe", level)
-        .with_target("standpipe_store", level);
+        .with_target("standpipe_store", level)
+}
+
+/// Shows another level from now on. Without [`start`] there is nothing to change.
+pub fn set_level(level: Level) {
+    if let Some(handle) = LEVEL.get() {
+        // It fails when the subscriber is gone, and with it everybody who could read the failure.
+        drop(handle.reload(shown_at(level)));
+    }
+}
+
+/// Starts logging for the rest of the process. Only the first call has an effect.
+pub fn start(options: Options) {
+    let (filter, handle) = reload::Layer::new(shown_at(options.level));
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let registry = tracing_subscriber::registry();
     let started = match options.format {
@@ -95,7 +114,9 @@ pub fn start(options: Options) {
             .try_init(),
     };
     // A second call is a test's: the first subscriber goes on.
-    drop(started);
+    if started.is_ok() {
+        drop(LEVEL.set(handle));
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
 
-use crate::config::{self, Config, Surroundings};
+use crate::config::{self, Reader, Surroundings};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -110,14 +110,17 @@ fn run(line: CommandLine) -> Result<(), Failure> {
         level: flags.level,
         data: flags.data,
     };
-    let config = Config::load(&flags, &Surroundings::of_process());
+    let loaded = Reader::new(flags, Surroundings::of_process());
     match command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(config?),
-        Command::Check(arguments) => check::run(&config?, &arguments),
-        Command::Repair(arguments) => repair::run(&config?, &arguments),
-        Command::Export(arguments) => export::run(&config?, &arguments),
-        Command::Import(arguments) => import::run(&config?, &arguments),
-        Command::Healthcheck => healthcheck::run(config),
+        Command::Serve => {
+            let (config, reader) = loaded?;
+            serve::run(config, reader)
+        }
+        Command::Check(arguments) => check::run(&loaded?.0, &arguments),
+        Command::Repair(arguments) => repair::run(&loaded?.0, &arguments),
+        Command::Export(arguments) => export::run(&loaded?.0, &arguments),
+        Command::Import(arguments) => import::run(&loaded?.0, &arguments),
+        Command::Healthcheck => healthcheck::run(loaded.map(|(config, _)| config)),
         Command::Token(arguments) => token::run(&arguments),
     }
 }

@@ -3,12 +3,12 @@
 use std::net::ToSocketAddrs as _;
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, Reader};
 use crate::logging::{self, Format, Level};
-use crate::server;
+use crate::server::{self, Loaded, Look, Source, Words};
 
 /// Serves until it is told to stop.
-pub(super) fn run(config: Config) -> Result<(), Failure> {
+pub(super) fn run(config: Config, reader: Reader) -> Result<(), Failure> {
     logging::start(config.logging);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -20,17 +20,12 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
         config = config.file.as_deref().map(|file| file.display().to_string()),
         "standpipe is starting"
     );
-    if config.server.access.tokens.is_empty()
-        && reaches_beyond_this_machine(&config.server.endpoint)
-    {
-        tracing::warn!(
-            "server.endpoint {} is not a loopback address and there are no tokens: whoever reaches it can read, change \
-             and delete everything",
-            config.server.endpoint
-        );
+    if let Some(warning) = exposure(&config) {
+        tracing::warn!("{warning}");
     }
     let logging = config.logging;
-    server::run(config.server).map_err(|error| {
+    let words = words(&config);
+    server::run(config.server, words, Box::new(Again(reader))).map_err(|error| {
         let failure = Failure::from(error);
         // Who collects JSON lines gets it as one; everybody else the plain line that every failure ends with.
         if logging.format == Format::Json && logging.level != Level::Off {
@@ -38,6 +33,45 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
             return failure.told();
         }
         failure
+    })
+}
+
+/// The configuration, for a server that wants to know what has become of it.
+struct Again(Reader);
+
+impl Source for Again {
+    fn look(&mut self) -> Look {
+        self.0.look()
+    }
+
+    fn read(&mut self) -> Result<Loaded, String> {
+        let mut config = self.0.read().map_err(|error| error.to_string())?;
+        config.warnings.extend(exposure(&config));
+        Ok(Loaded {
+            words: words(&config),
+            options: config.server,
+            level: config.logging.level,
+            warnings: config.warnings,
+        })
+    }
+}
+
+fn words(config: &Config) -> Words {
+    config
+        .effective()
+        .map(|(path, given)| (path.to_owned(), given.text.clone()))
+        .collect()
+}
+
+/// What to say of a service that everybody can reach.
+fn exposure(config: &Config) -> Option<String> {
+    let endpoint = &config.server.endpoint;
+    let open = config.server.access.tokens.is_empty() && reaches_beyond_this_machine(endpoint);
+    open.then(|| {
+        format!(
+            "server.endpoint {endpoint} is not a loopback address and there are no tokens: whoever reaches it can read, \
+             change and delete everything"
+        )
     })
 }
 

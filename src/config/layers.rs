@@ -116,6 +116,12 @@ impl Layers {
         Ok(layers)
     }
 
+    /// The files that are read, where they are there, the lowest first.
+    pub(super) fn files(flags: &Flags, around: &Surroundings) -> [PathBuf; 2] {
+        let (file, _) = asked_for(flags, around);
+        [around.image_file.clone(), file]
+    }
+
     fn set(&mut self, path: impl Into<String>, text: String, origin: Origin) {
         self.given.insert(path.into(), Given { text, origin });
     }

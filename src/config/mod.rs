@@ -9,6 +9,7 @@ mod error;
 mod keyspaces;
 mod layers;
 mod options;
+mod reader;
 mod said;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 pub use error::ConfigError;
 pub use layers::{DEFAULTS, Flags, Given, Origin, Surroundings};
+pub use reader::Reader;
 
 use crate::{logging, server};
 use layers::Layers;

@@ -148,16 +148,7 @@ fn access(words: &Wordbook<'_>) -> Result<server::Access, ConfigError> {
         origin: words.origin(path),
         problem,
     })?;
-    let allow_origins = words.read("access.cors.allow_origins", |text| {
-        value::list(text)
-            .iter()
-            .map(|item| value::origin(item))
-            .collect()
-    })?;
-    Ok(server::Access {
-        tokens,
-        allow_origins,
-    })
+    Ok(server::Access { tokens })
 }
 
 fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
@@ -172,6 +163,7 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
         shutdown_delay: words.span("server.shutdown_delay", Duration::ZERO, DAY)?,
         drain_timeout: words.span("server.drain_timeout", Duration::ZERO, DAY)?,
         read_wait: words.span("server.read_wait", ms, DAY)?,
+        reload_interval: words.span("server.reload_interval", ms, DAY)?,
         allowed_hosts: words.read("server.allowed_hosts", |text| Ok(value::list(text)))?,
         storage: server::Storage {
             path: words.read("storage.path", path)?,

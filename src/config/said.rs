@@ -146,9 +146,9 @@ sections! {
     later { sources, engine, outbound, discovery }
     server: Server {
         endpoint: Text, workers: Text, keep_alive: Text, shutdown_delay: Text, drain_timeout: Text, read_wait: Text,
-        allowed_hosts: List; later { tls, ops_endpoint }
+        reload_interval: Text, allowed_hosts: List; later { tls, ops_endpoint }
     }
-    access: Access { tokens: Tokens; within cors: Cors { allow_origins: List }; later {} }
+    access: Access { tokens: Tokens; later { cors } }
     storage: Storage { path: Text, reserve: Text, shards: Text; later {} }
     log: Log {
         sync_interval: Text, segment_bytes: Text, batch_bytes: Text, pending_bytes: Text, room_wait: Text,

@@ -12,7 +12,7 @@ use super::call::Call;
 use super::code::Code;
 use super::failures::{ProbeFailures, ReadyFailures};
 use super::problem::Problem;
-use super::service::{Phase, Service};
+use super::service::{Configuration, Phase, Service};
 use super::shapes::Verbose;
 use crate::keyspace::{Health, Keyspaces};
 
@@ -210,6 +210,7 @@ fn checks(service: &Service, health: &Health) -> Vec<Check> {
         Phase::Failed => "the store failed",
     };
     let mut checks = vec![check("phase", phase == Phase::Serving, serving)];
+    checks.extend(of_configuration(&service.configuration()));
     if phase == Phase::Starting {
         return checks;
     }
@@ -245,6 +246,31 @@ fn checks(service: &Service, health: &Health) -> Vec<Check> {
     };
     checks.push(check("clock", !health.removal_paused, clock));
     checks
+}
+
+/// Neither makes a server unready: it goes on with the configuration that it has.
+fn of_configuration(configuration: &Configuration) -> [Check; 2] {
+    let refused = configuration.refused.as_ref();
+    let waiting = configuration.waiting.join(", ");
+    [
+        Check {
+            name: "configuration",
+            ok: refused.is_none(),
+            detail: refused.map_or_else(
+                || "what the configuration says is what holds".to_owned(),
+                |reason| format!("it was not reloaded, all stays as it was: {reason}"),
+            ),
+        },
+        Check {
+            name: "restart",
+            ok: waiting.is_empty(),
+            detail: if waiting.is_empty() {
+                "no changed setting waits for the next start".to_owned()
+            } else {
+                format!("changed settings take effect only at the next start: {waiting}")
+            },
+        },
+    ]
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::access::{Access, Gate};
 use super::budget::Budget;
 use super::code::Code;
-use super::gate::{Access, Gate};
 use super::guard::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;
@@ -38,6 +38,15 @@ pub enum Phase {
     Failed,
 }
 
+/// How what holds compares with the configuration's files.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// Why the files are not what holds, where they are not.
+    pub refused: Option<String>,
+    /// Changed settings that take effect only at the next start.
+    pub waiting: Vec<String>,
+}
+
 /// The shared state of all requests.
 #[derive(Debug)]
 pub struct Service {
@@ -50,6 +59,7 @@ pub struct Service {
     pub(super) hosts: Hosts,
     pub(super) gate: Gate,
     limits: ArcSwap<Limits>,
+    configuration: ArcSwap<Configuration>,
 }
 
 impl Service {
@@ -70,7 +80,31 @@ impl Service {
             hosts: options.hosts.map_or(Hosts::Any, Hosts::Only),
             gate: Gate::default(),
             limits: ArcSwap::from_pointee(options.limits),
+            configuration: ArcSwap::default(),
         }
+    }
+
+    /// Everything that is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How what holds compares with the configuration's files.
+    pub(super) fn configuration(&self) -> Guard<Arc<Configuration>> {
+        self.configuration.load()
+    }
+
+    /// Tells how what holds compares with the configuration's files.
+    pub fn set_configuration(&self, configuration: Configuration) {
+        let figures = &self.metrics.config;
+        figures
+            .stale
+            .set(u64::from(configuration.refused.is_some()));
+        let waiting = configuration.waiting.len();
+        figures
+            .waiting
+            .set(u64::try_from(waiting).unwrap_or(u64::MAX));
+        self.configuration.store(Arc::new(configuration));
     }
 
     /// The limits that hold now.

@@ -65,6 +65,11 @@ impl Keyspaces {
         ))
     }
 
+    /// Wall time in Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.engine.now_ms()
+    }
+
     /// How the data fares.
     pub fn health(&self) -> Health {
         self.engine.health()

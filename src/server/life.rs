@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::{self, Receiver};
 use tokio::time::sleep;
 
+use super::reload::{Parts, Reload};
 use super::stop::Stop;
 use super::{OnSyncError, Options, Server, ServerError};
 use crate::engine::{self, Engine, OpenError, Opening};
@@ -23,21 +24,22 @@ use crate::keyspace::{self, Keyspaces};
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves until it is asked to stop, or cannot go on.
-pub(super) async fn live(server: Server, stop: Stop) -> Result<(), ServerError> {
+pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(), ServerError> {
     let addresses = server.addresses();
-    let Server { options, listeners } = server;
+    let Server { listeners } = server;
+    let options = &reload.options;
     let opening = Opening::default();
     let service = Arc::new(Service::new(
-        http_options(&options, &addresses),
+        http_options(options, &addresses),
         opening.clone(),
     ));
     service.set_access(options.access.clone());
     let listener =
-        Listener::new(listeners, &service, listener_options(&options)).map_err(cannot_serve)?;
+        Listener::new(listeners, &service, listener_options(options)).map_err(cannot_serve)?;
     let life = Life {
         stopper: listener.stopper(),
         service,
-        options,
+        reload,
         stop,
     };
     let serving = async {
@@ -73,7 +75,7 @@ fn cannot_serve(source: io::Error) -> ServerError {
 struct Life {
     service: Arc<Service>,
     stopper: Stopper,
-    options: Options,
+    reload: Reload,
     stop: Stop,
 }
 
@@ -85,7 +87,7 @@ enum End {
 
 impl Life {
     async fn run(mut self, opening: Opening) -> Result<(), ServerError> {
-        let opened = open(&self.options, opening)?;
+        let opened = open(&self.reload.options, opening)?;
         let engine = tokio::select! {
             engine = found(opened) => engine?,
             () = self.stop.asked() => {
@@ -94,7 +96,7 @@ impl Life {
                 return Ok(());
             }
         };
-        let keyspaces = Keyspaces::new(engine, keyspace_options(&self.options));
+        let keyspaces = Keyspaces::new(engine, keyspace_options(&self.reload.options));
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -114,19 +116,12 @@ impl Life {
 
     /// Resolves when serving has to end.
     async fn serve(&mut self, keyspaces: &Keyspaces) -> End {
-        let reason = tokio::select! {
-            () = self.stop.asked() => return End::Asked,
-            reason = keyspaces.lost() => reason,
-        };
-        if self.options.on_sync_error == OnSyncError::Exit {
-            return End::Lost(reason);
+        let on_sync_error = self.reload.options.on_sync_error;
+        let service = &self.service;
+        tokio::select! {
+            end = until_end(&mut self.stop, keyspaces, on_sync_error) => end,
+            never = self.reload.run(Parts { service, keyspaces }) => match never {},
         }
-        tracing::error!(
-            reason,
-            "durability is lost: only reads are served from now on"
-        );
-        self.stop.asked().await;
-        End::Asked
     }
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
@@ -138,7 +133,7 @@ impl Life {
         tracing::info!("stopping");
         self.service.drain();
         tokio::select! {
-            () = sleep(self.options.shutdown_delay) => {}
+            () = sleep(self.reload.options.shutdown_delay) => {}
             () = self.stop.asked_again() => {}
         }
         // The listener gives up after `drain_timeout` by itself.
@@ -154,6 +149,23 @@ impl Life {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Resolves when serving has to end.
+async fn until_end(stop: &mut Stop, keyspaces: &Keyspaces, on_sync_error: OnSyncError) -> End {
+    let reason = tokio::select! {
+        () = stop.asked() => return End::Asked,
+        reason = keyspaces.lost() => reason,
+    };
+    if on_sync_error == OnSyncError::Exit {
+        return End::Lost(reason);
+    }
+    tracing::error!(
+        reason,
+        "durability is lost: only reads are served from now on"
+    );
+    stop.asked().await;
+    End::Asked
 }
 
 /// Opens the store on a thread of its own: probes answer meanwhile.
@@ -204,7 +216,7 @@ fn http_options(options: &Options, addresses: &[SocketAddr]) -> http::Options {
     }
 }
 
-fn http_limits(options: &Options) -> http::Limits {
+pub(super) fn http_limits(options: &Options) -> http::Limits {
     http::Limits {
         inflight_bytes: options.limits.inflight_bytes,
         body_stall: options.limits.body_stall,
@@ -229,7 +241,7 @@ fn listener_options(options: &Options) -> ListenerOptions {
     }
 }
 
-fn keyspace_options(options: &Options) -> keyspace::Options {
+pub(super) fn keyspace_options(options: &Options) -> keyspace::Options {
     keyspace::Options {
         key_bytes: options.limits.key_bytes,
         value_bytes: options.limits.value_bytes,

@@ -5,6 +5,7 @@ mod error;
 mod life;
 mod listen;
 mod options;
+mod reload;
 mod stop;
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,44 +17,60 @@ use tokio::task;
 
 pub use error::ServerError;
 pub use options::{Access, Limits, OnSyncError, Options, Storage, Token, Verbs, Watch};
+pub use reload::{Loaded, Look, Source, Words};
+use reload::{Reload, Trigger};
 use stop::{Stopper, stop};
 
 pub use crate::engine::{Durability, Eviction, Policy};
 use crate::http;
 
-/// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
-pub fn run(options: Options) -> Result<(), ServerError> {
-    let server = Server::bind(options)?;
+/// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. What `source` holds is taken over when it
+/// changes, and at SIGHUP; `words` are those behind the options.
+pub fn run(options: Options, words: Words, source: Box<dyn Source>) -> Result<(), ServerError> {
+    let server = Server::bind(&options)?;
     let (stopper, stop) = stop();
+    let trigger = Trigger::default();
     http::block_on(async {
         for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-            let mut received = signal(kind).map_err(|source| ServerError::System {
-                what: "handle signals",
-                source,
-            })?;
             let stopper = stopper.clone();
-            task::spawn_local(async move {
-                while received.recv().await.is_some() {
-                    stopper.ask();
-                }
-            });
+            at_signal(kind, move || stopper.ask())?;
         }
+        let asked = trigger.clone();
+        at_signal(SignalKind::hangup(), move || asked.ask())?;
         // Only now: who waits for this line may send a signal next.
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
-        life::live(server, stop).await
+        let reload = Reload::new(options, words, Some(source), trigger);
+        life::live(server, reload, stop).await
     })
+}
+
+/// Does it at each such signal from now on.
+fn at_signal(kind: SignalKind, act: impl Fn() + 'static) -> Result<(), ServerError> {
+    let mut received = signal(kind).map_err(|source| ServerError::System {
+        what: "handle signals",
+        source,
+    })?;
+    task::spawn_local(async move {
+        while received.recv().await.is_some() {
+            act();
+        }
+    });
+    Ok(())
 }
 
 /// Serves on a thread of its own and returns as soon as the address is bound: for tests and for embedding.
 pub fn spawn(options: Options) -> Result<Handle, ServerError> {
-    let server = Server::bind(options)?;
+    let server = Server::bind(&options)?;
     let addresses = server.addresses();
     let (stopper, stop) = stop();
     let thread = thread::Builder::new()
         .name("standpipe".to_owned())
-        .spawn(move || http::block_on(life::live(server, stop)))
+        .spawn(move || {
+            let reload = Reload::new(options, Words::new(), None, Trigger::default());
+            http::block_on(life::live(server, reload, stop))
+        })
         .map_err(|source| ServerError::System {
             what: "start a thread",
             source,
@@ -100,14 +117,13 @@ impl Handle {
 /// A server with its listeners bound and nothing else done.
 #[derive(Debug)]
 struct Server {
-    options: Options,
     listeners: Vec<TcpListener>,
 }
 
 impl Server {
-    fn bind(options: Options) -> Result<Self, ServerError> {
+    fn bind(options: &Options) -> Result<Self, ServerError> {
         let listeners = listen::listen(&options.endpoint)?;
-        Ok(Self { options, listeners })
+        Ok(Self { listeners })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {

@@ -24,6 +24,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// `server.read_wait`: the longest that an answer waits until what it tells of is as durable as promised.
     pub read_wait: Duration,
+    /// `server.reload_interval`: how often the configuration is looked at for changes.
+    pub reload_interval: Duration,
     /// `server.allowed_hosts`: names, beside `localhost` and IP literals, that a `Host` header may carry on a loopback
     /// address. Without a port, compared without case.
     pub allowed_hosts: Vec<String>,
@@ -50,6 +52,7 @@ impl Default for Options {
             shutdown_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             read_wait: Duration::from_secs(5),
+            reload_interval: Duration::from_secs(5),
             allowed_hosts: Vec::new(),
             access: Access::default(),
             limits: Limits::default(),

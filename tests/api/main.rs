@@ -8,7 +8,6 @@
 
 mod access;
 mod conditions;
-mod cors;
 mod durability;
 mod errors;
 mod guards;

@@ -197,6 +197,12 @@ impl Server {
         self.seen.join("\n")
     }
 
+    /// One request with this header line and without a body; the whole answer.
+    pub(crate) fn ask_with(&self, method: &str, path: &str, header: &str) -> Answer {
+        let header = format!("{header}\r\n");
+        self.try_request(method, path, &header, b"").unwrap()
+    }
+
     /// One request without a body; the whole answer.
     pub(crate) fn ask(&self, method: &str, path: &str) -> Answer {
         self.try_request(method, path, "", b"").unwrap()
@@ -309,6 +315,15 @@ impl Answer {
             .into_iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.trim())
+    }
+}
+
+/// Waits until this holds.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not hold in time");
+        thread::park_timeout(Duration::from_millis(2));
     }
 }
 

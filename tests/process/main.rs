@@ -5,5 +5,6 @@ mod arguments;
 mod crashes;
 mod directories;
 mod harness;
+mod reload;
 mod serving;
 mod transfer;

@@ -1,6 +1,7 @@
 //! Configurations and what they mean, layer over layer.
 
 mod keyspaces;
+mod reading_again;
 mod refusals;
 
 use std::ffi::OsString;
@@ -116,9 +117,41 @@ server:
   shutdown_delay: 2s
   drain_timeout: 500ms
   read_wait: 3
+  reload_interval: 70ms
   allowed_hosts: [app.test, api.test]
 storage: { path: /tmp/elsewhere }
 log: { on_sync_error: read-only }
+watch: { history_events: 11, history_bytes: 12KiB }
+logging: { level: debug, format: json }
+";
+    let config = Place::new().with_file("file.yml", text).load().unwrap();
+    let server = &config.server;
+    assert_eq!(server.endpoint, ":9090");
+    assert_eq!(server.workers, NonZeroUsize::new(3).unwrap());
+    assert_eq!(server.keep_alive, Duration::from_mins(1));
+    assert_eq!(server.shutdown_delay, Duration::from_secs(2));
+    assert_eq!(server.drain_timeout, Duration::from_millis(500));
+    assert_eq!(server.read_wait, Duration::from_secs(3));
+    assert_eq!(server.reload_interval, Duration::from_millis(70));
+    assert_eq!(server.allowed_hosts, ["app.test", "api.test"]);
+    assert_eq!(server.storage.path, PathBuf::from("/tmp/elsewhere"));
+    assert_eq!(server.on_sync_error, OnSyncError::ReadOnly);
+    assert_eq!(
+        (server.watch.history_events, server.watch.history_bytes),
+        (11, 12 << 10)
+    );
+    assert_eq!(
+        config.logging,
+        logging::Options {
+            level: Level::Debug,
+            format: Format::Json
+        }
+    );
+}
+
+#[test]
+fn every_limit_takes_a_value_of_its_own() {
+    let text = "
 limits:
   key_bytes: 2KiB
   value_bytes: 1MB
@@ -133,50 +166,21 @@ limits:
   read_stall: 8s
   keyspaces: 9
   watch_duration: 10s
-watch: { history_events: 11, history_bytes: 12KiB }
-logging: { level: debug, format: json }
 ";
     let config = Place::new().with_file("file.yml", text).load().unwrap();
-    let server = &config.server;
-    assert_eq!(server.endpoint, ":9090");
-    assert_eq!(server.workers, NonZeroUsize::new(3).unwrap());
-    assert_eq!(server.keep_alive, Duration::from_mins(1));
-    assert_eq!(server.shutdown_delay, Duration::from_secs(2));
-    assert_eq!(server.drain_timeout, Duration::from_millis(500));
-    assert_eq!(server.read_wait, Duration::from_secs(3));
-    assert_eq!(server.allowed_hosts, ["app.test", "api.test"]);
-    assert_eq!(server.storage.path, PathBuf::from("/tmp/elsewhere"));
-    assert_eq!(server.on_sync_error, OnSyncError::ReadOnly);
-    assert_eq!(
-        (server.limits.key_bytes, server.limits.value_bytes),
-        (2048, 1_000_000)
-    );
-    let limits = &server.limits;
+    let limits = &config.server.limits;
+    assert_eq!((limits.key_bytes, limits.value_bytes), (2048, 1_000_000));
     assert_eq!((limits.json_bytes, limits.batch_operations), (2 << 10, 9));
     assert_eq!(
         [limits.batch_bytes, limits.batch_answer_bytes],
         [3 << 20, 4 << 20]
     );
-    assert_eq!(
-        (server.limits.inflight_bytes, server.limits.connections),
-        (32 << 20, 7)
-    );
-    assert_eq!(server.limits.head_timeout, Duration::from_secs(4));
-    assert_eq!(server.limits.body_stall, Duration::from_secs(6));
-    assert_eq!(server.limits.read_stall, Duration::from_secs(8));
-    assert_eq!(server.limits.keyspaces, 9);
-    assert_eq!(server.limits.watch_duration, Some(Duration::from_secs(10)));
-    assert_eq!(
-        (server.watch.history_events, server.watch.history_bytes),
-        (11, 12 << 10)
-    );
-    assert_eq!(
-        config.logging,
-        logging::Options {
-            level: Level::Debug,
-            format: Format::Json
-        }
-    );
+    assert_eq!((limits.inflight_bytes, limits.connections), (32 << 20, 7));
+    assert_eq!(limits.head_timeout, Duration::from_secs(4));
+    assert_eq!(limits.body_stall, Duration::from_secs(6));
+    assert_eq!(limits.read_stall, Duration::from_secs(8));
+    assert_eq!(limits.keyspaces, 9);
+    assert_eq!(limits.watch_duration, Some(Duration::from_secs(10)));
 }
 
 #[test]

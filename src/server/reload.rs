@@ -1,0 +1,298 @@
+//! Takes a changed configuration over while the server runs: all of it or nothing. What may fail comes first, what is only
+//! swapped comes last, so that a configuration which is refused has changed nothing. It must not know where options come
+//! from: a [`Source`] does.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::Options;
+use super::life::{http_limits, keyspace_options};
+use crate::http::{Configuration, Service};
+use crate::keyspace::Keyspaces;
+use crate::logging::{self, Level};
+use crate::metrics::Reloaded;
+
+/// How soon files that somebody seems to be writing are looked at again.
+const MOVING: Duration = Duration::from_millis(100);
+
+/// Settings that take effect while the server runs. Every other one that has changed waits for the next start.
+const AT_ONCE: &[&str] = &[
+    "limits.batch_answer_bytes",
+    "limits.batch_bytes",
+    "limits.batch_operations",
+    "limits.body_stall",
+    "limits.inflight_bytes",
+    "limits.json_bytes",
+    "limits.key_bytes",
+    "limits.keyspaces",
+    "limits.read_stall",
+    "limits.value_bytes",
+    "limits.watch_duration",
+    "logging.level",
+    "server.reload_interval",
+    "server.shutdown_delay",
+];
+
+/// Settings with names of the operator's that take effect while the server runs.
+const AT_ONCE_BELOW: &[&str] = &["access."];
+
+/// Every setting's words, by its name.
+pub type Words = BTreeMap<String, String>;
+
+/// Where a server that runs gets its options from again. Both methods may block.
+pub trait Source: Send {
+    /// Looks whether there is something new to read.
+    fn look(&mut self) -> Look;
+
+    /// Reads everything again, or says in one sentence why it cannot be used.
+    fn read(&mut self) -> Result<Loaded, String>;
+}
+
+/// What a look at the source showed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Look {
+    /// It is as it was when it was read.
+    Same,
+    /// It is other than at the last look: somebody may still be writing.
+    Moving,
+    /// It is other than when it was read, and has kept still since the last look.
+    Changed,
+}
+
+/// What a source holds.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the server is to do, checked.
+    pub options: Options,
+    /// What of the log is to be shown.
+    pub level: Level,
+    /// The words behind all that, to tell what has changed.
+    pub words: Words,
+    /// What is understood but advised against: one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// The side that asks for a reload at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trigger(Arc<Notify>);
+
+impl Trigger {
+    /// Asks; while one reload is asked for already, this is the same one.
+    pub(super) fn ask(&self) {
+        self.0.notify_one();
+    }
+
+    async fn asked(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// The options that hold, and where others may come from.
+pub(super) struct Reload {
+    /// What holds now.
+    pub(super) options: Options,
+    source: Option<Box<dyn Source>>,
+    trigger: Trigger,
+    /// What the process was started with.
+    started: Started,
+    /// The words of what holds now.
+    words: Words,
+    state: Configuration,
+}
+
+struct Started {
+    words: Words,
+    max_record_bytes: u32,
+}
+
+/// What a configuration is taken over into.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) service: &'a Service,
+    pub(super) keyspaces: &'a Keyspaces,
+}
+
+impl Reload {
+    /// Holds what the server was started with; without a source it stays like that.
+    pub(super) fn new(
+        options: Options,
+        words: Words,
+        source: Option<Box<dyn Source>>,
+        trigger: Trigger,
+    ) -> Self {
+        let started = Started {
+            words: words.clone(),
+            max_record_bytes: options.storage.store.max_record_bytes,
+        };
+        Self {
+            options,
+            source,
+            trigger,
+            started,
+            words,
+            state: Configuration::default(),
+        }
+    }
+
+    /// Looks for changes for as long as it is polled.
+    pub(super) async fn run(&mut self, parts: Parts<'_>) -> Infallible {
+        let Some(mut source) = self.source.take() else {
+            return pending().await;
+        };
+        let mut pause = self.options.reload_interval;
+        loop {
+            let asked = tokio::select! {
+                () = self.trigger.asked() => true,
+                () = sleep(pause) => false,
+            };
+            let look;
+            (source, look) = apart(source, |source| source.look()).await;
+            pause = self.options.reload_interval;
+            match look {
+                Look::Moving if !asked => pause = pause.min(MOVING),
+                Look::Same if !asked => {}
+                Look::Same | Look::Moving | Look::Changed => {
+                    let read;
+                    (source, read) = apart(source, |source| source.read()).await;
+                    self.take_over(read, parts, asked);
+                    pause = self.options.reload_interval;
+                }
+            }
+        }
+    }
+
+    fn take_over(&mut self, read: Result<Loaded, String>, parts: Parts<'_>, asked: bool) {
+        let refused = match read {
+            Err(reason) => Some(reason),
+            Ok(loaded) => {
+                self.apply(loaded, parts, asked);
+                None
+            }
+        };
+        let news = refused != self.state.refused;
+        self.state.refused = refused;
+        if let Some(reason) = &self.state.refused
+            && (news || asked)
+        {
+            parts.service.metrics().config.count(Reloaded::Refused);
+            tracing::error!("the configuration was not reloaded, all stays as it was: {reason}");
+        } else if news {
+            tracing::info!("the configuration loads again");
+        }
+        parts.service.set_configuration(self.state.clone());
+    }
+
+    /// Swaps everything.
+    fn apply(&mut self, loaded: Loaded, parts: Parts<'_>, asked: bool) {
+        let Loaded {
+            mut options,
+            level,
+            words,
+            warnings,
+        } = loaded;
+        let changed = differing(&self.words, &words);
+        let waiting = self.waiting(&mut options, &words);
+        let Parts { service, keyspaces } = parts;
+
+        keyspaces.set_options(keyspace_options(&options));
+        service.set_limits(http_limits(&options));
+        service.set_access(options.access.clone());
+        logging::set_level(level);
+
+        let metrics = &service.metrics().config;
+        metrics.count(Reloaded::Done);
+        metrics.last.set(keyspaces.now_ms() / 1000);
+        if !changed.is_empty() {
+            tracing::info!(
+                changed = changed.join(", "),
+                "the configuration was reloaded"
+            );
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+        } else if asked {
+            tracing::info!("the configuration was read again: nothing has changed");
+        }
+        if waiting != self.state.waiting && !waiting.is_empty() {
+            tracing::warn!(
+                settings = waiting.join(", "),
+                "changed settings take effect only at the next start"
+            );
+        }
+        self.state.waiting = waiting;
+        self.words = words;
+        self.options = options;
+    }
+
+    /// The settings that differ from what the process was started with and cannot take effect in it. The limits of what
+    /// goes into one record are kept as they are where the log was not opened for records as large as that.
+    fn waiting(&self, options: &mut Options, words: &Words) -> Vec<String> {
+        let mut waiting: Vec<String> = differing(&self.started.words, words)
+            .into_iter()
+            .filter(|path| !takes_effect_at_once(path))
+            .collect();
+        if options.storage.store.max_record_bytes > self.started.max_record_bytes {
+            let (new, old) = (&mut options.limits, &self.options.limits);
+            for (path, new, old) in [
+                ("limits.key_bytes", &mut new.key_bytes, old.key_bytes),
+                ("limits.value_bytes", &mut new.value_bytes, old.value_bytes),
+                ("limits.batch_bytes", &mut new.batch_bytes, old.batch_bytes),
+                (
+                    "limits.batch_operations",
+                    &mut new.batch_operations,
+                    old.batch_operations,
+                ),
+            ] {
+                if *new != old {
+                    *new = old;
+                    waiting.push(path.to_owned());
+                }
+            }
+        }
+        waiting
+    }
+}
+
+/// Does what blocks on a thread for that.
+async fn apart<T: Send + 'static>(
+    mut source: Box<dyn Source>,
+    work: impl FnOnce(&mut dyn Source) -> T + Send + 'static,
+) -> (Box<dyn Source>, T) {
+    spawn_blocking(move || {
+        let found = work(source.as_mut());
+        (source, found)
+    })
+    .await
+    .expect("the thread ends with what it found, unless it panicked")
+}
+
+/// The settings whose words differ, by name.
+fn differing(one: &Words, other: &Words) -> Vec<String> {
+    let mut paths: Vec<String> = one
+        .iter()
+        .filter(|(path, text)| other.get(*path) != Some(*text))
+        .map(|(path, _)| path.clone())
+        .collect();
+    paths.extend(
+        other
+            .keys()
+            .filter(|path| !one.contains_key(*path))
+            .cloned(),
+    );
+    paths.sort();
+    paths
+}
+
+fn takes_effect_at_once(path: &str) -> bool {
+    AT_ONCE.contains(&path)
+        || AT_ONCE_BELOW
+            .iter()
+            .any(|section| path.starts_with(section))
+}
