@@ -65,7 +65,7 @@ fn effective(config: &Config) -> String {
             line(&mut text, depth, &format!("{}:", scalar(section)), None);
         }
         let value = match path {
-            "server.allowed_hosts" => list(&given.text),
+            "server.allowed_hosts" | "access.cors.allow_origins" => list(&given.text),
             // It is YAML already: hashes, never tokens.
             "access.tokens" => given.text.clone(),
             _ => scalar(&given.text),

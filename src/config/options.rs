@@ -148,7 +148,16 @@ fn access(words: &Wordbook<'_>) -> Result<server::Access, ConfigError> {
         origin: words.origin(path),
         problem,
     })?;
-    Ok(server::Access { tokens })
+    let allow_origins = words.read("access.cors.allow_origins", |text| {
+        value::list(text)
+            .iter()
+            .map(|item| value::origin(item))
+            .collect()
+    })?;
+    Ok(server::Access {
+        tokens,
+        allow_origins,
+    })
 }
 
 fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {

@@ -148,7 +148,7 @@ sections! {
         endpoint: Text, workers: Text, keep_alive: Text, shutdown_delay: Text, drain_timeout: Text, read_wait: Text,
         reload_interval: Text, allowed_hosts: List; later { tls, ops_endpoint }
     }
-    access: Access { tokens: Tokens; later { cors } }
+    access: Access { tokens: Tokens; within cors: Cors { allow_origins: List }; later {} }
     storage: Storage { path: Text, reserve: Text, shards: Text; later {} }
     log: Log {
         sync_interval: Text, segment_bytes: Text, batch_bytes: Text, pending_bytes: Text, room_wait: Text,

@@ -117,6 +117,45 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
+/// An origin as a browser writes it (RFC 6454, section 6.2): `https://app.example`, in lower case, without the scheme's
+/// own port.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let wrong = |why: &str| {
+        format!(
+            "holds {text:?}, which is no origin: {why}; write it like https://app.example or http://localhost:3000"
+        )
+    };
+    if text == "*" {
+        return Err(
+            "holds \"*\": any page of any site could use this server; name the origins".to_owned(),
+        );
+    }
+    let lower = text.to_ascii_lowercase();
+    let (scheme, authority) = lower
+        .split_once("://")
+        .ok_or_else(|| wrong("it has no scheme"))?;
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return Err(wrong("the scheme is neither http nor https")),
+    };
+    if authority.contains(['/', '?', '#', '@', '*', ',']) || authority.contains(char::is_whitespace)
+    {
+        return Err(wrong("it is scheme, host and port, nothing else"));
+    }
+    let authority = authority.strip_suffix(default_port).unwrap_or(authority);
+    // The rules for a host and a port are those of an endpoint; a port is made up where there is none.
+    let with_port = if authority.ends_with(']') || !authority.contains(':') {
+        format!("{authority}:0")
+    } else {
+        authority.to_owned()
+    };
+    if authority.is_empty() || authority.starts_with(':') || endpoint(&with_port).is_err() {
+        return Err(wrong("the host or the port cannot be read"));
+    }
+    Ok(format!("{scheme}://{authority}"))
+}
+
 fn split(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -209,6 +248,37 @@ mod tests {
             "a b:80",
         ] {
             assert!(endpoint(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for (text, expected) in [
+            ("https://app.example", "https://app.example"),
+            ("HTTPS://App.Example:443", "https://app.example"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]", "http://[::1]"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://a:443", "http://a:443"),
+        ] {
+            assert_eq!(origin(text).as_deref(), Ok(expected));
+        }
+        for text in [
+            "",
+            "*",
+            "null",
+            "app.example",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "https://u@a",
+            "ftp://a",
+            "https://a:b",
+            "https://:1",
+            "http://a b",
+            "https://*.example",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
@@ -17,6 +17,25 @@ use super::{key, openapi};
 const DOCS_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
 const PROBLEM_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Caches keep a page for ten minutes without asking.
+const FOR_A_WHILE: &str = "max-age=600";
+
+/// The answer that carries a page or a part of one: its type is what we say, and it runs only what its policy allows.
+pub(super) fn page(
+    media_type: HeaderValue,
+    policy: &'static str,
+    caching: &'static str,
+) -> HttpResponseBuilder {
+    let fixed = HeaderValue::from_static;
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CONTENT_TYPE, media_type))
+        .insert_header((header::CACHE_CONTROL, fixed(caching)))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")))
+        .insert_header((header::CONTENT_SECURITY_POLICY, fixed(policy)));
+    response
+}
 
 /// `GET /docs`
 pub(super) fn docs_redirect(call: &Call) -> Result<HttpResponse, Problem> {
@@ -36,22 +55,8 @@ pub(super) fn redirect(to: &'static str) -> HttpResponse {
 pub(super) fn docs(call: &Call) -> Result<HttpResponse, Problem> {
     let name = call.path().strip_prefix("/docs/").unwrap_or_default();
     let file = swagger_file(name).ok_or_else(|| nowhere(call))?;
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header((header::CONTENT_TYPE, file.content_type))
-        .insert_header((
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("max-age=600"),
-        ))
-        .insert_header((
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .insert_header((
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(DOCS_POLICY),
-        ));
-    Ok(response.body(Bytes::from(file.bytes.into_owned())))
+    let media_type = HeaderValue::from_str(&file.content_type).map_err(|_never| nowhere(call))?;
+    Ok(page(media_type, DOCS_POLICY, FOR_A_WHILE).body(Bytes::from(file.bytes.into_owned())))
 }
 
 fn swagger_file(name: &str) -> Option<SwaggerFile<'static>> {
@@ -77,25 +82,8 @@ pub(super) fn problem(call: &Call) -> Result<HttpResponse, Problem> {
     let code = name
         .and_then(|name| Code::named(&name))
         .ok_or_else(|| nowhere(call))?;
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header((
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        ))
-        .insert_header((
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("max-age=600"),
-        ))
-        .insert_header((
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
-        .insert_header((
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(PROBLEM_POLICY),
-        ));
-    Ok(response.body(problem_page(code)))
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    Ok(page(html, PROBLEM_POLICY, FOR_A_WHILE).body(problem_page(code)))
 }
 
 /// The page of a code. Everything in it is our own text, which holds no markup.

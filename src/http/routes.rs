@@ -54,6 +54,10 @@ pub(crate) enum Operation {
     OpenApiJson,
     /// `GET /openapi.yaml`
     OpenApiYaml,
+    /// `GET /ui`
+    UiRedirect,
+    /// `GET /ui/...`
+    Ui,
 }
 
 /// When an operation can be done.
@@ -92,6 +96,8 @@ impl Operation {
         Self::ProblemPage,
         Self::OpenApiJson,
         Self::OpenApiYaml,
+        Self::UiRedirect,
+        Self::Ui,
     ];
 
     /// Its name in the metrics.
@@ -112,6 +118,7 @@ impl Operation {
             Self::DocsRedirect | Self::Docs => "docs",
             Self::ProblemPage => "problem_page",
             Self::OpenApiJson | Self::OpenApiYaml => "openapi",
+            Self::UiRedirect | Self::Ui => "ui",
         }
     }
 
@@ -142,7 +149,9 @@ impl Operation {
             | Self::Docs
             | Self::ProblemPage
             | Self::OpenApiJson
-            | Self::OpenApiYaml => Admission::Always,
+            | Self::OpenApiYaml
+            | Self::UiRedirect
+            | Self::Ui => Admission::Always,
         }
     }
 }
@@ -265,6 +274,8 @@ pub(crate) static ROUTES: &[Route] = &[
     read(Pattern::Under("/problems/"), get!(ProblemPage)),
     read(Pattern::Exact("/openapi.json"), get!(OpenApiJson)),
     read(Pattern::Exact("/openapi.yaml"), get!(OpenApiYaml)),
+    read(Pattern::Exact("/ui"), get!(UiRedirect)),
+    read(Pattern::Under("/ui/"), get!(Ui)),
 ];
 
 /// What a request is for.

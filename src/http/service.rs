@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::access::{Access, Gate};
 use super::budget::Budget;
 use super::code::Code;
+use super::gate::{Access, Gate};
 use super::guard::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;

@@ -115,6 +115,7 @@ fn server() -> Server {
         });
         options.access = Access {
             tokens: tokens.into(),
+            ..Access::default()
         };
         let names = ["readable", "writable", "managed"];
         options.keyspaces = names
@@ -248,6 +249,7 @@ fn a_name_that_no_keyspace_can_have_is_404_only_for_who_may_see_all() {
                 token("all", &["read"], None),
                 token("one", &["read"], Some(&["a"])),
             ],
+            ..Access::default()
         };
     });
     for name in ["%zz", "%FF", "A", "b%2Fc"] {

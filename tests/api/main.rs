@@ -8,6 +8,7 @@
 
 mod access;
 mod conditions;
+mod cors;
 mod durability;
 mod errors;
 mod guards;

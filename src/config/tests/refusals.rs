@@ -156,10 +156,6 @@ fn rooms_of_later_versions_are_refused_by_name() {
             "version: '1.0'\nsources:\n  hello: { rule: '* * * * * *' }\n",
             "file.yml:3: sources",
         ),
-        (
-            "access:\n  tokens: []\n  cors: {}\n",
-            "file.yml:3: access.cors",
-        ),
         ("engine: valkey\n", "file.yml:1: engine"),
         ("server:\n  tls: { cert: a }\n", "file.yml:2: server.tls"),
         (

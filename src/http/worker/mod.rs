@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::HttpResponse;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -13,23 +14,28 @@ use actix_web::http::header::{self, HeaderValue};
 use super::access::{self, Bearer};
 use super::call::Call;
 use super::code::Code;
+use super::cors;
 use super::guard;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
-use super::{keyspace_values, lookup, operations, pages, probes, values};
-use crate::metrics::Counter;
+use super::{keyspace_values, lookup, operations, pages, probes, ui, values};
+use crate::metrics::{Counter, Durations};
 
 /// What the requests of one worker thread share, beside what all requests share.
 pub(super) struct Worker {
     pub(super) service: Arc<Service>,
     counters: Counters,
+    durations: Arc<Durations>,
 }
 
 impl Worker {
     pub(super) fn new(service: Arc<Service>) -> Self {
+        let operations = Operation::ALL.iter().map(|operation| operation.name());
+        let durations = service.metrics.durations(operations.chain([NOTHING]));
         Self {
             service,
+            durations,
             counters: Counters::default(),
         }
     }
@@ -47,12 +53,16 @@ impl Worker {
             bearer: Bearer::Anyone,
         };
         async move {
-            let (name, result) = dispatch(&mut call).await;
-            let response = result.unwrap_or_else(Problem::into_response);
+            let began = Instant::now();
+            let (counted, result) = dispatch(&mut call).await;
+            let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
+            cors::expose(&worker.service.gate, call.headers(), response.headers_mut());
+            let row = row(counted);
+            worker.durations.record(row, began.elapsed());
             worker
                 .counters
-                .count(&worker.service, name, response.status().as_u16());
+                .count(&worker.service, counted, row, response.status().as_u16());
             Ok(ServiceResponse::new(call.request, response))
         }
     }
@@ -65,6 +75,9 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
         Target::Operation(operation) => Some(operation),
         Target::WrongMethod(_) | Target::Nothing => None,
     };
+    if let Some(answer) = preflight(call, &target) {
+        return (None, answer);
+    }
     let result = match admit(call, &target) {
         Err(problem) => Err(problem),
         Ok(()) => match target {
@@ -76,11 +89,25 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
     (counted, result)
 }
 
+/// A browser's question whether a page may send a request, which comes without the request's own token and at any time.
+#[inline]
+fn preflight(call: &Call, target: &Target) -> Option<Result<HttpResponse, Problem>> {
+    let Target::WrongMethod(route) = target else {
+        return None;
+    };
+    let service = call.service();
+    let answer = cors::preflight(&service.gate, call.head(), route.allow)?;
+    Some(service.hosts.check(call.head()).map(|()| answer))
+}
+
 /// What must hold before anything is done.
 #[inline]
 fn admit(call: &mut Call, target: &Target) -> Result<(), Problem> {
     call.service().hosts.check(call.head())?;
-    guard::check_site(call.head())?;
+    guard::check_site(call.head()).or_else(|refusal| {
+        let page = cors::allowed_origin(&call.service().gate, call.headers());
+        page.map(|_let_in| ()).ok_or(refusal)
+    })?;
     // Nobody learns what is there, or how far a start has come, before it is known who asks.
     if let Target::Operation(operation) = target {
         access::admit(call, *operation)?;
@@ -119,6 +146,8 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::ProblemPage => pages::problem(call),
         Operation::OpenApiJson => pages::openapi_json(call),
         Operation::OpenApiYaml => pages::openapi_yaml(call),
+        Operation::UiRedirect => ui::redirect(call),
+        Operation::Ui => ui::page(call),
     }
 }
 
@@ -130,6 +159,17 @@ fn wrong_method(call: &Call, allow: &'static str) -> Problem {
 
 /// What is counted; `None` is a request for nothing that we serve.
 type Counted = Option<Operation>;
+
+/// How a request for nothing that we serve is called in the metrics.
+const NOTHING: &str = "none";
+
+/// The row of what is counted: operations as they are listed, then everything else.
+fn row(counted: Counted) -> usize {
+    let all = Operation::ALL;
+    counted
+        .and_then(|counted| all.iter().position(|operation| *operation == counted))
+        .unwrap_or(all.len())
+}
 
 /// The statuses that are counted each for itself. Any other counts as 0, which no dashboard overlooks.
 const STATUSES: [u16; 28] = [
@@ -144,23 +184,18 @@ struct Counters {
 }
 
 impl Counters {
-    fn count(&self, service: &Service, counted: Counted, status: u16) {
+    fn count(&self, service: &Service, counted: Counted, row: usize, status: u16) {
         let rows = Operation::ALL.len() + 1;
         let handles = self
             .handles
             .get_or_init(|| vec![OnceCell::new(); rows * STATUSES.len()]);
-        let row = counted.and_then(|counted| {
-            Operation::ALL
-                .iter()
-                .position(|operation| *operation == counted)
-        });
         let column = STATUSES
             .iter()
             .position(|known| *known == status)
             .unwrap_or(STATUSES.len() - 1);
-        let place = row.unwrap_or(rows - 1) * STATUSES.len() + column;
+        let place = row * STATUSES.len() + column;
         if let Some(handle) = handles.get(place) {
-            let name = counted.map_or("none", Operation::name);
+            let name = counted.map_or(NOTHING, Operation::name);
             let status = STATUSES.get(column).copied().unwrap_or_default();
             handle
                 .get_or_init(|| service.metrics.requests(name, status))
