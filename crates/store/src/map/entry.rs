@@ -14,7 +14,7 @@ use std::fmt;
 use bytes::Bytes;
 use triomphe::ThinArc;
 
-use super::facts::{BINARY_ID, Facts, FactsOf, FactsTable, TEXT_ID};
+use super::facts::{BINARY_ID, Facts, FactsOf, FactsTable, OWNED, TEXT_ID};
 use crate::int::wide;
 use crate::record::{Meta, Parts};
 
@@ -25,8 +25,8 @@ const EXPIRES: u64 = 1 << 60;
 const FACTS: u64 = 1 << 61;
 const TOMBSTONE: u64 = 1 << 62;
 const BINARY: u64 = 1 << 63;
-/// In place of a facts id: the facts themselves follow.
-const INLINE: u32 = u32::MAX;
+/// In place of a facts id, but for [`OWNED`], which tells as it does there: the facts themselves follow.
+const INLINE: u32 = u32::MAX & !OWNED;
 
 /// The longest key, in bytes, whatever the limits say: 16 bits hold its length.
 pub const MAX_KEY_BYTES: usize = 65_535;
@@ -56,7 +56,8 @@ impl Entry {
             None => {
                 packed |= FACTS;
                 let encoded = parts.meta.encoded();
-                prefix.extend_from_slice(&INLINE.to_le_bytes());
+                let owned = if parts.meta.owner.is_some() { OWNED } else { 0 };
+                prefix.extend_from_slice(&(INLINE | owned).to_le_bytes());
                 let len =
                     u16::try_from(encoded.len()).expect("Meta::fits bounds the encoded length");
                 prefix.extend_from_slice(&len.to_le_bytes());
@@ -154,7 +155,7 @@ impl Entry {
         if !self.has(FACTS) {
             return 0;
         }
-        if self.facts_id() == INLINE {
+        if self.facts_id() & !OWNED == INLINE {
             6 + self.inline_len()
         } else {
             4
@@ -251,6 +252,12 @@ impl Entry {
     #[inline]
     pub(crate) fn is_tombstone(&self) -> bool {
         self.has(TOMBSTONE)
+    }
+
+    /// Whether a source wrote the value: then it never leaves for room.
+    #[inline]
+    pub(crate) fn is_owned(&self) -> bool {
+        self.has(FACTS) && self.facts_id() & OWNED != 0
     }
 
     /// Bytes of memory that this entry's allocation takes.
@@ -352,6 +359,7 @@ mod tests {
                     assert_eq!(entry.created_at_ms(), 1_800_000_000_123);
                     assert_eq!(entry.expires_at_ms(), expires);
                     assert_eq!(entry.facts(&table).as_meta(), meta);
+                    assert_eq!(entry.is_owned(), meta.owner.is_some());
                     assert!(!entry.is_tombstone());
                     assert_eq!(entry.into_bytes(), vec![7; len]);
                 }
@@ -375,6 +383,14 @@ mod tests {
         assert_eq!((entry.key(), entry.value()), (&b"a/key"[..], &b"abc"[..]));
         assert_eq!(entry.expires_at_ms(), Some(9));
         assert_eq!(entry.facts(&table).as_meta(), meta);
+        assert!(entry.is_owned());
+        let own = Meta {
+            owner: None,
+            ..meta
+        };
+        let entry = Entry::reserve(&parts(own, None), 0, &table);
+        assert_eq!(entry.facts(&table).as_meta(), own);
+        assert!(!entry.is_owned());
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(crate) struct FactsTable {
     ids: RwLock<HashMap<Box<[u8]>, u32>>,
 }
 
+/// Set in the id of a combination that names an owner, so that an entry tells without a look at the table.
+pub(crate) const OWNED: u32 = 1 << 31;
 /// The id of `text/plain; charset=utf-8` alone.
 pub(crate) const TEXT_ID: u32 = 0;
 /// The id of `application/octet-stream` alone.
@@ -111,7 +113,8 @@ impl FactsTable {
         let id = ids.len();
         let slot = self.slots.get(id)?;
         slot.get_or_init(|| Facts::of(meta));
-        let id = crate::int::slot32(id);
+        let owned = if meta.owner.is_some() { OWNED } else { 0 };
+        let id = crate::int::slot32(id) | owned;
         ids.insert(encoded.into_boxed_slice(), id);
         Some(id)
     }
@@ -119,7 +122,7 @@ impl FactsTable {
     /// The facts with that id.
     pub(crate) fn shared(&self, id: u32) -> Option<&Facts> {
         self.slots
-            .get(crate::int::index(id))
+            .get(crate::int::index(id & !OWNED))
             .and_then(OnceLock::get)
     }
 }
@@ -139,6 +142,13 @@ mod tests {
         let id = table.id(&json).unwrap();
         assert_eq!(table.id(&json), Some(id));
         assert_eq!(table.shared(id).unwrap().as_meta(), json);
+        let owned = Meta {
+            owner: Some("pump"),
+            ..json
+        };
+        let owned_id = table.id(&owned).unwrap();
+        assert_eq!((id & OWNED, owned_id & OWNED), (0, OWNED));
+        assert_eq!(table.shared(owned_id).unwrap().as_meta(), owned);
         let known = table.ids.read().len();
         for n in known..INTERNED {
             assert!(table.id(&Meta::of_type(&format!("x/{n}"))).is_some());

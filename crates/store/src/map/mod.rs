@@ -3,7 +3,10 @@
 //! A key's hash is taken once; its high bits pick the shard, its low half the bucket. Locks are taken once per
 //! operation, shards in ascending order where there are several. It knows no log: what is durable is told to it.
 
+mod bound;
+mod cost;
 mod entry;
+mod eviction;
 mod facts;
 mod index;
 mod keyspace;
@@ -15,6 +18,7 @@ use crossbeam_utils::CachePadded;
 use foldhash::quality::FixedState;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub(crate) use bound::{Allowance, Need, Room, Victims};
 pub use entry::{Entry, MAX_KEY_BYTES};
 pub(crate) use facts::FactsTable;
 pub use facts::{Facts, FactsOf};
@@ -105,6 +109,7 @@ impl Map {
             let one = self.read(shard).stats(now_ms);
             sum.live += one.live;
             sum.entry_bytes += one.entry_bytes;
+            sum.bytes += one.bytes;
             sum.overhead_bytes += one.overhead_bytes;
             sum.expiring += one.expiring;
             sum.marks += one.marks;

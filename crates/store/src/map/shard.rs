@@ -7,7 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashTable;
 
+use super::cost::cost;
 use super::entry::Entry;
+use super::eviction::Sieve;
 use super::index::{Index, keys_of};
 use crate::int::{index, slot32, wide};
 
@@ -106,6 +108,21 @@ pub(crate) struct Shard {
     live: u64,
     /// Bytes of the live entries' allocations.
     entry_bytes: u64,
+    /// What everything here costs, marks of deletions included.
+    pub(super) used: u64,
+    /// What of it the marks of deletions cost.
+    mark_bytes: u64,
+    /// What of it entries cost that must not leave for room.
+    pub(super) pinned: u64,
+    /// The most that it may cost.
+    pub(super) share: Option<u64>,
+    /// Who leaves when room is needed; only where somebody may.
+    pub(super) sieve: Option<Box<Sieve>>,
+}
+
+/// Whether an entry may leave for room. A mark of a deletion stands for a promise; what a source wrote is not ours.
+fn may_leave(entry: &Entry) -> bool {
+    !entry.is_tombstone() && !entry.is_owned()
 }
 
 impl Shard {
@@ -120,7 +137,7 @@ impl Shard {
         }
     }
 
-    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+    pub(super) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let bucket = self.table.find(Bucket::spread(hash), |bucket| {
             bucket.hash == hash
                 && self
@@ -130,18 +147,20 @@ impl Shard {
         bucket.map(|bucket| bucket.slot)
     }
 
-    fn entry(&self, slot: u32) -> Option<&Entry> {
+    pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
         self.slots.get(index(slot)).and_then(Option::as_ref)
     }
 
-    /// What is known about `key`. The time is asked for only where the entry expires.
+    /// What is known about `key`, which counts as asking for it. The time is asked for only where the entry expires.
     pub(crate) fn look_up(
         &self,
         hash: u32,
         key: &[u8],
         now_ms: impl FnOnce() -> u64,
     ) -> Lookup<'_> {
-        let Some(entry) = self.find(hash, key).and_then(|slot| self.entry(slot)) else {
+        let found = self.find(hash, key);
+        let Some((slot, entry)) = found.and_then(|slot| self.entry(slot).map(|it| (slot, it)))
+        else {
             return Lookup::Absent { seen: self.mark };
         };
         if entry.is_tombstone() {
@@ -151,6 +170,9 @@ impl Shard {
         } else if entry.expires_at_ms().is_some_and(|at| at <= now_ms()) {
             Lookup::Expired(entry)
         } else {
+            if let Some(sieve) = &self.sieve {
+                sieve.visit(slot);
+            }
             Lookup::Live(entry)
         }
     }
@@ -205,6 +227,11 @@ impl Shard {
             slot32(self.slots.len() - 1)
         });
         self.count_in(slot, &entry);
+        if let Some(sieve) = &mut self.sieve
+            && may_leave(&entry)
+        {
+            sieve.push(slot);
+        }
         if !self.loading {
             self.index.insert(slot, entry.key(), keys_of(&self.slots));
         }
@@ -218,18 +245,31 @@ impl Shard {
     }
 
     fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
-        self.count_in(slot, &entry);
-        let old = self
-            .slots
-            .get_mut(index(slot))
-            .and_then(|place| place.replace(entry));
+        let old = self.slots.get_mut(index(slot)).and_then(Option::take);
+        // Out before in: both may expire at the same moment, in the same slot.
         if let Some(old) = &old {
             self.count_out(slot, old);
+        }
+        self.count_in(slot, &entry);
+        if let Some(sieve) = &mut self.sieve {
+            match (old.as_ref().is_some_and(may_leave), may_leave(&entry)) {
+                // A key that is written again keeps its place, and was asked for.
+                (true, true) => sieve.visit(slot),
+                (false, true) => sieve.push(slot),
+                (true, false) => sieve.remove(slot),
+                (false, false) => {}
+            }
+        }
+        if let Some(place) = self.slots.get_mut(index(slot)) {
+            *place = Some(entry);
         }
         old
     }
 
-    fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
+    pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
+        if let Some(sieve) = &mut self.sieve {
+            sieve.remove(slot);
+        }
         if let Some(key) = self
             .slots
             .get(index(slot))
@@ -254,7 +294,14 @@ impl Shard {
     }
 
     fn count_in(&mut self, slot: u32, entry: &Entry) {
-        if !entry.is_tombstone() {
+        let cost = cost(entry);
+        self.used += cost;
+        if entry.is_tombstone() {
+            self.mark_bytes += cost;
+        } else {
+            if entry.is_owned() {
+                self.pinned += cost;
+            }
             self.live += 1;
             self.entry_bytes += entry.footprint();
             if let Some(at) = entry.expires_at_ms() {
@@ -264,7 +311,14 @@ impl Shard {
     }
 
     fn count_out(&mut self, slot: u32, entry: &Entry) {
-        if !entry.is_tombstone() {
+        let cost = cost(entry);
+        self.used -= cost;
+        if entry.is_tombstone() {
+            self.mark_bytes -= cost;
+        } else {
+            if entry.is_owned() {
+                self.pinned -= cost;
+            }
             self.live -= 1;
             self.entry_bytes -= entry.footprint();
             if let Some(at) = entry.expires_at_ms() {
@@ -279,12 +333,32 @@ impl Shard {
             && mark.revision <= durable
         {
             self.tombstones.pop_front();
-            let is_last_word =
-                |entry: &Entry| entry.is_tombstone() && entry.revision() == mark.revision;
-            if self.entry(mark.slot).is_some_and(is_last_word) {
+            if self.is_last_word(mark) {
                 drop(self.remove(mark.slot, mark.hash));
             }
         }
+    }
+
+    fn is_last_word(&self, mark: Mark) -> bool {
+        self.entry(mark.slot)
+            .is_some_and(|entry| entry.is_tombstone() && entry.revision() == mark.revision)
+    }
+
+    /// Drops the oldest mark of a deletion although a crash could still take the deletion back, unless `keep` says so of its
+    /// key: from then on every absent key here owes its absence to that deletion too. Whether there was one.
+    pub(super) fn drop_oldest_mark(&mut self, keep: impl Fn(&Entry) -> bool) -> bool {
+        let Some(mark) = self.tombstones.front().copied() else {
+            return false;
+        };
+        if self.is_last_word(mark) {
+            if self.entry(mark.slot).is_some_and(keep) {
+                return false;
+            }
+            drop(self.remove(mark.slot, mark.hash));
+            self.mark = self.mark.max(mark.revision);
+        }
+        self.tombstones.pop_front();
+        true
     }
 
     /// Whether marks of deletions are waiting to be dropped.
@@ -298,6 +372,8 @@ impl Shard {
         let newest = self.newest;
         let loading = self.loading;
         let mut old = std::mem::take(self);
+        self.share = old.share;
+        self.sieve = old.sieve.take().map(|_| Box::default());
         self.loading = loading;
         self.mark = revision;
         self.newest = newest.max(revision);
@@ -366,20 +442,38 @@ impl Shard {
 
     /// Entries whose time has come at `now_ms`, earliest first.
     pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = &Entry> {
-        self.expiry
-            .range(..=(now_ms, u32::MAX))
-            .filter_map(|(_, slot)| self.entry(*slot))
+        self.due_slots(now_ms).filter_map(|slot| self.entry(slot))
+    }
+
+    /// Slots whose time has come at `now_ms`, earliest first.
+    pub(super) fn due_slots(&self, now_ms: u64) -> impl Iterator<Item = u32> {
+        let due = self.expiry.range(..=(now_ms, u32::MAX));
+        due.map(|(_, slot)| *slot)
+    }
+
+    /// Revision and slot of what may leave for room, what was written first in front.
+    pub(super) fn evictable_by_age(&self) -> Vec<(u64, u32)> {
+        let slots = self.slots.iter().enumerate();
+        let there = slots.filter_map(|(slot, place)| place.as_ref().map(|entry| (slot, entry)));
+        let mut found: Vec<_> = there
+            .filter(|(_, entry)| may_leave(entry))
+            .map(|(slot, entry)| (entry.revision(), slot32(slot)))
+            .collect();
+        found.sort_unstable();
+        found
     }
 
     /// Numbers about this shard at `now_ms`.
     pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
         let table = self.table.capacity() * (size_of::<Bucket>() + 1)
             + self.slots.capacity() * size_of::<Option<Entry>>();
+        let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
         ShardStats {
             live: self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count()),
             entry_bytes: self.entry_bytes,
+            bytes: self.used - self.mark_bytes,
             overhead_bytes: wide(
-                table + self.index.footprint() + self.free.capacity() * size_of::<u32>(),
+                table + order + self.index.footprint() + self.free.capacity() * size_of::<u32>(),
             ),
             expiring: wide(self.expiry.len()),
             marks: wide(self.tombstones.len()),
@@ -394,6 +488,8 @@ pub(crate) struct ShardStats {
     pub(crate) live: u64,
     /// Bytes of the entries' allocations.
     pub(crate) entry_bytes: u64,
+    /// What the entries cost, by the formula of [`cost`](super::cost).
+    pub(crate) bytes: u64,
     /// Bytes of the tables around them.
     pub(crate) overhead_bytes: u64,
     /// Entries that expire some time.
@@ -545,5 +641,15 @@ mod tests {
         assert_eq!(shard.due(100).count(), 1);
         put(&mut shard, "a", 3);
         assert_eq!(shard.due(100).count(), 0);
+    }
+
+    #[test]
+    fn an_entry_that_keeps_its_expiry_still_leaves_by_time() {
+        let mut shard = Shard::default();
+        for revision in 1..4 {
+            drop(shard.apply(hash("a"), Effect::Put(entry("a", revision, Some(100))), 0));
+        }
+        assert_eq!(shard.due(100).count(), 1);
+        assert_eq!(shard.stats(100).live, 0);
     }
 }
