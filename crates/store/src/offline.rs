@@ -8,10 +8,11 @@ use crate::fs::{self, Dir};
 use crate::int::wide;
 use crate::log::segment;
 use crate::manifest::{self, Sealed};
-use crate::map::Contents;
 use crate::options::{Options, TailPolicy};
 use crate::progress::Progress;
-use crate::recovery::{Access, Found, Loaded, Locked, Replayed, cut_segment, read_snapshot};
+use crate::recovery::{
+    Access, Found, Loaded, Locked, Replayed, contents_of, cut_segment, read_snapshot,
+};
 
 /// What is in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub fn check(storage: Arc<dyn Dir>, progress: &Progress) -> Result<Report, OpenE
     let options = Options::default();
     let mut warnings = Vec::new();
     for snapshot in &manifest.snapshots {
-        let contents = Contents::new(options.shards, manifest.hash_seed);
+        let contents = contents_of(&options, &manifest);
         let name = crate::snapshot::name(snapshot.s);
         let file = dir
             .open_read(&name)

@@ -32,7 +32,7 @@ pub struct LogStats {
 pub struct KeyspaceStats {
     /// Entries that anybody can read.
     pub entries: u64,
-    /// Bytes of memory that its entries take: keys, values, headers.
+    /// Bytes of memory that its entries take, by the formula that `max_bytes` goes by.
     pub bytes: u64,
 }
 
@@ -49,6 +49,8 @@ pub struct Stats {
     pub expiring: u64,
     /// Entries that were removed because their time had come.
     pub expired: u64,
+    /// Entries that left so that others fit.
+    pub evicted: u64,
     /// The log.
     pub log: LogStats,
     /// Bytes of the log since the last snapshot.

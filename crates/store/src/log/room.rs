@@ -148,6 +148,11 @@ impl Room {
         }
     }
 
+    /// The most that a claim takes without being granted alone.
+    pub(crate) fn shared_bytes(&self) -> u64 {
+        self.half
+    }
+
     /// Waits for room for `bytes`, at most the configured time.
     pub(crate) fn claim(self: &Arc<Self>, bytes: u64, purpose: Purpose) -> Claim {
         let deadline = self.clock.monotonic() + self.wait;

@@ -19,18 +19,19 @@ pub(crate) struct Need<'a> {
     pub(crate) keep: &'a dyn Fn(&Entry) -> bool,
 }
 
-/// What may leave at once, and what it needs to know.
-#[derive(Clone, Copy)]
-pub(crate) struct Allowance<'a> {
+/// What may leave at once, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
     /// Most bytes of keys, each with two for its length.
     pub(crate) bytes: usize,
     /// Most keys: the lock is held for a bounded time.
     pub(crate) keys: usize,
     /// The time; `None` where the clock is not believed and nothing leaves by time.
     pub(crate) now_ms: Option<u64>,
-    /// The half of a key's hash that tables keep.
-    pub(crate) hash_of: &'a dyn Fn(&[u8]) -> u32,
 }
+
+/// Tells the half of a key's hash that tables keep.
+pub(crate) type HashOf<'a> = &'a dyn Fn(&[u8]) -> u32;
 
 /// What has left, to be logged and then freed without the lock.
 #[derive(Debug, Default)]
@@ -48,12 +49,7 @@ impl Victims {
         self.expired.is_empty() && self.evicted.is_empty()
     }
 
-    /// Bytes of the keys, each with two for its length.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn has_room_for(&self, entry: &Entry, allowance: &Allowance<'_>) -> bool {
+    fn has_room_for(&self, entry: &Entry, allowance: &Allowance) -> bool {
         let keys = self.expired.len() + self.evicted.len();
         keys < allowance.keys && self.bytes + 2 + entry.key().len() <= allowance.bytes
     }
@@ -77,6 +73,11 @@ impl Shard {
     /// The most that this shard may cost; `None` where it is not bounded.
     pub(crate) fn share(&self) -> Option<u64> {
         self.share
+    }
+
+    /// Whether it would cost more than it may, were it to grow by `growth`.
+    pub(crate) fn lacks(&self, growth: u64) -> bool {
+        growth > 0 && self.share.is_some_and(|share| self.used + growth > share)
     }
 
     /// Whether it costs more than it may.
@@ -113,25 +114,33 @@ impl Shard {
     pub(crate) fn make_room(
         &mut self,
         need: &Need<'_>,
-        allowance: &Allowance<'_>,
+        allowance: &Allowance,
+        hash_of: HashOf<'_>,
         out: &mut Victims,
     ) -> Room {
-        let Some(share) = self.share.filter(|_| need.growth > 0) else {
+        let Some(share) = self.share.filter(|_| self.lacks(need.growth)) else {
             return Room::Made;
         };
         if self.sieve.is_some() && self.pinned + need.kept + need.growth > share {
             // Nobody leaves in vain.
             return Room::Full;
         }
-        self.shrink(share.saturating_sub(need.growth), need.keep, allowance, out)
+        let most = share.saturating_sub(need.growth);
+        self.shrink(most, need.keep, (allowance, hash_of), out)
     }
 
     /// Makes the shard cost no more than it may, where that was changed.
-    pub(crate) fn fit(&mut self, allowance: &Allowance<'_>, out: &mut Victims) -> Room {
+    pub(crate) fn fit(
+        &mut self,
+        allowance: &Allowance,
+        hash_of: HashOf<'_>,
+        out: &mut Victims,
+    ) -> Room {
         let Some(share) = self.share.filter(|_| self.sieve.is_some()) else {
             return Room::Made;
         };
-        self.shrink(share.max(self.pinned), &|_| false, allowance, out)
+        let most = share.max(self.pinned);
+        self.shrink(most, &|_| false, (allowance, hash_of), out)
     }
 
     /// Lets entries leave until the shard costs at most `most`.
@@ -139,7 +148,7 @@ impl Shard {
         &mut self,
         most: u64,
         keep: &dyn Fn(&Entry) -> bool,
-        allowance: &Allowance<'_>,
+        (allowance, hash_of): (&Allowance, HashOf<'_>),
         out: &mut Victims,
     ) -> Room {
         while self.used > most {
@@ -159,7 +168,7 @@ impl Shard {
                     key_bytes: 2 + entry.key().len(),
                 };
             }
-            let hash = (allowance.hash_of)(entry.key());
+            let hash = hash_of(entry.key());
             if let Some(entry) = self.remove(slot, hash) {
                 out.bytes += 2 + entry.key().len();
                 let list = if by_time {
@@ -209,11 +218,10 @@ mod tests {
         crc32fast::hash(key) & 7
     }
 
-    const PLENTY: Allowance<'_> = Allowance {
+    const PLENTY: Allowance = Allowance {
         bytes: 1 << 20,
         keys: 1 << 20,
         now_ms: None,
-        hash_of: &hash,
     };
 
     impl Bounded {
@@ -241,7 +249,7 @@ mod tests {
             Entry::reserve(&parts, len, &self.facts)
         }
 
-        fn put_entry(&mut self, mut entry: Entry, allowance: &Allowance<'_>) -> (Room, Victims) {
+        fn put_entry(&mut self, mut entry: Entry, allowance: &Allowance) -> (Room, Victims) {
             let key = entry.key().to_vec();
             let (now, kept) = self.shard.standing(hash(&key), &key);
             let need = Need {
@@ -250,7 +258,7 @@ mod tests {
                 keep: &|other| other.key() == key,
             };
             let mut out = Victims::default();
-            let room = self.shard.make_room(&need, allowance, &mut out);
+            let room = self.shard.make_room(&need, allowance, &hash, &mut out);
             if room == Room::Made {
                 self.revision += 1;
                 entry.set_revision(self.revision);
@@ -388,7 +396,7 @@ mod tests {
         );
         let (room, out) = map.put_entry(big(), &narrow);
         assert_eq!(
-            (room, out.evicted.len(), out.bytes()),
+            (room, out.evicted.len(), out.bytes),
             (Room::Partly { key_bytes: 3 }, 3, 9)
         );
         assert_eq!(map.put_entry(big(), &few).0, Room::Made);
@@ -418,10 +426,10 @@ mod tests {
         let mut out = Victims::default();
         let single = Allowance { keys: 1, ..PLENTY };
         assert_eq!(
-            map.shard.fit(&single, &mut out),
+            map.shard.fit(&single, &hash, &mut out),
             Room::Partly { key_bytes: 3 }
         );
-        assert_eq!(map.shard.fit(&PLENTY, &mut out), Room::Made);
+        assert_eq!(map.shard.fit(&PLENTY, &hash, &mut out), Room::Made);
         // In the order of their writing.
         assert_eq!(names(&out.evicted), ["c", "a"]);
         assert!(!map.shard.is_over());

@@ -26,7 +26,7 @@ const FACTS: u64 = 1 << 61;
 const TOMBSTONE: u64 = 1 << 62;
 const BINARY: u64 = 1 << 63;
 /// In place of a facts id, but for [`OWNED`], which tells as it does there: the facts themselves follow.
-const INLINE: u32 = u32::MAX & !OWNED;
+const INLINE: u32 = !OWNED;
 
 /// The longest key, in bytes, whatever the limits say: 16 bits hold its length.
 pub const MAX_KEY_BYTES: usize = 65_535;

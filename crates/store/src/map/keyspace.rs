@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use super::{FactsTable, Map, Shard};
-use crate::options::{Durability, Policy};
+use super::{FactsTable, Map, Shard, cost};
+use crate::int::{narrow, wide};
+use crate::options::{Durability, Eviction, Policy};
 use crate::record::KeyspaceRecord;
 
 /// A named set of keys.
@@ -19,6 +20,7 @@ pub struct Keyspace {
     /// Copies of what every request asks for.
     durability: AtomicU8,
     ttl_ms: AtomicU64,
+    bounded: AtomicBool,
     /// Set under all shard locks, so that who holds one and sees it unset may go on.
     dropped: AtomicBool,
     /// The keyspace that has taken the place of this one.
@@ -34,6 +36,7 @@ impl Keyspace {
             policy: RwLock::new(record.policy),
             durability: AtomicU8::new(0),
             ttl_ms: AtomicU64::new(0),
+            bounded: AtomicBool::new(false),
             dropped: AtomicBool::new(false),
             successor: OnceLock::new(),
             map,
@@ -91,6 +94,24 @@ impl Keyspace {
         self.durability.store(code, Ordering::Relaxed);
         self.ttl_ms
             .store(policy.ttl_ms.unwrap_or(0), Ordering::Relaxed);
+        self.bounded
+            .store(policy.max_bytes.is_some(), Ordering::Relaxed);
+    }
+
+    /// Whether there is a bound to what its entries may take.
+    #[inline]
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.bounded.load(Ordering::Relaxed)
+    }
+
+    /// Gives every shard its share of what the policy allows, one lock at a time.
+    pub(crate) fn divide(&self) {
+        let policy = self.policy();
+        let share = policy.max_bytes.map(|most| most / wide(self.map.shards()));
+        for shard in 0..self.map.shards() {
+            let evicts = policy.eviction == Eviction::Sieve;
+            self.map.write(shard).set_bound(share, evicts);
+        }
     }
 
     /// Marks it as dropped, under all of its shards' locks; `successor` takes its place.
@@ -131,8 +152,11 @@ struct Table {
 #[derive(Debug)]
 pub(crate) struct Keyspaces {
     table: RwLock<Table>,
+    /// Most shards of a keyspace.
     shards: usize,
     seed: u64,
+    /// What the largest entry costs.
+    largest: u64,
 }
 
 /// What an id stands for.
@@ -144,20 +168,30 @@ pub(crate) enum ById {
 }
 
 impl Keyspaces {
-    pub(crate) fn new(shards: usize, seed: u64) -> Self {
+    pub(crate) fn new(shards: usize, seed: u64, largest: u64) -> Self {
         Self {
             table: RwLock::default(),
-            shards,
+            shards: shards.clamp(1, 1 << 16).next_power_of_two(),
             seed,
+            largest,
         }
     }
 
     /// A keyspace that nobody knows yet, with the shards that its policy asks for.
     pub(crate) fn make(&self, record: &KeyspaceRecord, make: impl Fn() -> Shard) -> Arc<Keyspace> {
-        Arc::new(Keyspace::new(
-            record,
-            Map::new(self.shards, self.seed, make),
-        ))
+        let shards = self.shards_of(&record.policy);
+        Arc::new(Keyspace::new(record, Map::new(shards, self.seed, make)))
+    }
+
+    /// Makes keyspaces anew that do not have the shards that their policy asks for: only while nobody else holds them.
+    fn fit_shards(&self) {
+        for old in self.all() {
+            if old.map.shards() != self.shards_of(&old.policy()) {
+                let new = self.make(&old.record(), || Shard::loading(0));
+                old.map.move_to(&new.map);
+                self.add(&new);
+            }
+        }
     }
 
     /// Lets everybody find `keyspace`.
@@ -199,9 +233,14 @@ impl Keyspaces {
         drop(dropped);
     }
 
-    /// How many parts each keyspace has.
-    pub(crate) fn shards(&self) -> usize {
-        self.shards.clamp(1, 1 << 16).next_power_of_two()
+    /// How many shards a keyspace of that policy has: a bounded one as few as let the largest entry fit into its share.
+    pub(crate) fn shards_of(&self, policy: &Policy) -> usize {
+        let fitting = policy.max_bytes.map(|most| narrow(most / self.largest));
+        match fitting {
+            None => self.shards,
+            Some(0) => 1,
+            Some(fitting) => self.shards.min(1 << fitting.ilog2()),
+        }
     }
 
     pub(crate) fn by_id(&self, id: u32) -> ById {
@@ -265,15 +304,18 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    pub(crate) fn new(shards: usize, seed: u64) -> Self {
+    /// Nothing yet. A keyspace will have up to `shards` shards; no value is larger than `value_bytes`.
+    pub(crate) fn new(shards: usize, seed: u64, value_bytes: u64) -> Self {
         Self {
-            keyspaces: Keyspaces::new(shards, seed),
+            keyspaces: Keyspaces::new(shards, seed, cost::most(value_bytes)),
             facts: FactsTable::new(),
         }
     }
 
-    /// Sorts the keys of every shard, in parallel.
+    /// Gives every keyspace the shards that its policy asks for, sorts the keys of every shard, in parallel, and tells each
+    /// its share.
     pub(crate) fn finish_loading(&self) {
+        self.keyspaces.fit_shards();
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let next = AtomicUsize::new(0);
         for keyspace in self.keyspaces.all() {
@@ -291,6 +333,7 @@ impl Contents {
                     });
                 }
             });
+            keyspace.divide();
         }
     }
 }

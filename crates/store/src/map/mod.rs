@@ -4,7 +4,7 @@
 //! operation, shards in ascending order where there are several. It knows no log: what is durable is told to it.
 
 mod bound;
-mod cost;
+pub(crate) mod cost;
 mod entry;
 mod eviction;
 mod facts;
@@ -95,6 +95,21 @@ impl Map {
     /// Locks all shards for writing, in ascending order.
     pub(crate) fn write_all(&self) -> Vec<RwLockWriteGuard<'_, Shard>> {
         self.shards.iter().map(|shard| shard.write()).collect()
+    }
+
+    /// Moves everything into `other`, which is being loaded as this one is.
+    fn move_to(&self, other: &Self) {
+        for shard in &self.shards {
+            let (entries, mark) = shard.write().take_all();
+            for entry in entries {
+                let place = other.place(entry.key());
+                let mut shard = other.write(place.shard);
+                drop(shard.apply(place.hash, Effect::Put(entry), u64::MAX));
+            }
+            for other in &other.shards {
+                other.write().set_mark(mark);
+            }
+        }
     }
 
     /// How many shards there are.

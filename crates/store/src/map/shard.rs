@@ -419,6 +419,13 @@ impl Shard {
         self.mark
     }
 
+    /// Empties the shard: its entries, and the newest flush, creation or change.
+    pub(super) fn take_all(&mut self) -> (impl Iterator<Item = Entry> + use<>, u64) {
+        self.purge(u64::MAX);
+        let old = std::mem::take(self);
+        (old.slots.into_iter().flatten(), old.mark)
+    }
+
     /// Sorts the keys of a loaded shard and ends the loading.
     pub(crate) fn finish_loading(&mut self) {
         self.purge(u64::MAX);

@@ -12,7 +12,9 @@
 //! | 8 | touch | `u32 keyspace, u8 flags, [u64 expires_at], key`: the expiry alone has changed |
 //! | 9 | delete by prefix | `u32 keyspace, u16 len, prefix, u32 count, count x (u16 len, key)`: a step of at most 1,000 keys |
 //! | 10 | batch | `u32 count, count x (u8 type, u32 len, payload)` of types 1, 2 and 7: all of them or none |
-//! | 11 to 63 | reserved for evictions and sinks | |
+//! | 11 | evict | `u32 keyspace, u32 count, u32 count, both counts x (u16 len, key)`: what left by time, then what left for room |
+//! | 12 | change that evicts | as an evict, then `u8 type` and the payload of the change, of type 1, 7, 8 or 10 |
+//! | 13 to 63 | reserved for sinks | |
 //! | 64 | seal | empty; the last record of a segment; carries the revision of the last change and takes none |
 //! | 65 | mark | empty; tells the durable revision after an idle period; takes no revision |
 //!
@@ -21,10 +23,12 @@
 //! `u16 len, content type, u16 len, content encoding, u16 len, owner`, where len 65535 means absent.
 //! All integers are little-endian. Replay needs neither a clock nor a configuration.
 
+mod evict;
 mod keyspace;
 mod meta;
 mod take;
 
+pub(crate) use evict::{EVICT_BYTES, Evict, evict};
 pub(crate) use keyspace::KeyspaceRecord;
 pub use meta::Meta;
 pub(crate) use take::Take;
@@ -43,6 +47,8 @@ pub(crate) mod kind {
     pub(crate) const TOUCH: u8 = 8;
     pub(crate) const DELETE_PREFIX: u8 = 9;
     pub(crate) const BATCH: u8 = 10;
+    pub(crate) const EVICT: u8 = 11;
+    pub(crate) const EVICTING: u8 = 12;
     pub(crate) const SEAL: u8 = 64;
     pub(crate) const MARK: u8 = 65;
 }
@@ -107,6 +113,8 @@ pub(crate) enum Record<'a> {
     },
     /// Changes of one revision, each with its place in the batch by its order.
     Batch(Vec<Self>),
+    /// Entries that left so that others fit, and the change that they made room for, where it is of the same revision.
+    Evict(Evict<'a>, Option<Box<Self>>),
     Seal,
     Mark,
 }
@@ -269,6 +277,12 @@ impl<'a> Record<'a> {
                 let parts = (0..count).map(|_| Self::decode_part(&mut take, time_ms));
                 Self::Batch(parts.collect::<Result<_, _>>()?)
             }
+            kind::EVICT => Self::Evict(Evict::take(&mut take)?, None),
+            kind::EVICTING => {
+                let evict = Evict::take(&mut take)?;
+                let change = Self::decode_room_made_for(&mut take, time_ms)?;
+                Self::Evict(evict, Some(Box::new(change)))
+            }
             kind::SEAL => Self::Seal,
             kind::MARK => Self::Mark,
             _ => return Err(Malformed("unknown record type")),
@@ -288,6 +302,18 @@ impl<'a> Record<'a> {
         match code {
             kind::PUT | kind::DELETE | kind::INCREMENT => Self::decode(code, payload, time_ms),
             _ => Err(Malformed("a batch holds what no batch may")),
+        }
+    }
+
+    /// The change that others have made room for.
+    fn decode_room_made_for(take: &mut Take<'a>, time_ms: u64) -> Result<Self, Malformed> {
+        let code = take.u8()?;
+        let payload = std::mem::take(&mut take.0);
+        match code {
+            kind::PUT | kind::INCREMENT | kind::TOUCH | kind::BATCH => {
+                Self::decode(code, payload, time_ms)
+            }
+            _ => Err(Malformed("entries left for what needs no room")),
         }
     }
 

@@ -57,57 +57,28 @@ fn apply(
     record: &Record<'_>,
 ) -> Result<(), &'static str> {
     match record {
-        Record::Put {
-            keyspace: id,
-            parts,
-            value,
-            ..
-        } => {
+        Record::Put { keyspace: id, .. }
+        | Record::Delete { keyspace: id, .. }
+        | Record::Expire { keyspace: id, .. }
+        | Record::Flush { keyspace: id }
+        | Record::Touch { keyspace: id, .. }
+        | Record::DeletePrefix { keyspace: id, .. } => {
             if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                let entry = put(parts, value, revision, &contents.facts);
-                change(keyspace, parts.key, Effect::Put(entry));
-            }
-        }
-        Record::Delete { keyspace: id, key } => {
-            if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                change(keyspace, key, Effect::Delete { key, revision });
-            }
-        }
-        Record::Expire { keyspace: id, keys } => {
-            if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                for key in keys {
-                    change(keyspace, key, Effect::Remove { key, revision });
-                }
-            }
-        }
-        Record::Flush { keyspace: id } => {
-            if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                for shard in 0..keyspace.map.shards() {
-                    drop(keyspace.map.write(shard).flush(revision));
-                }
-            }
-        }
-        Record::Touch {
-            keyspace: id,
-            key,
-            expires_at_ms,
-        } => {
-            if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                touch(keyspace, key, *expires_at_ms, revision, &contents.facts);
-            }
-        }
-        Record::DeletePrefix {
-            keyspace: id, keys, ..
-        } => {
-            if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                for key in keys {
-                    change(keyspace, key, Effect::Delete { key, revision });
-                }
+                apply_in(keyspace, revision, record, &contents.facts);
             }
         }
         Record::Batch(parts) => {
             for part in parts {
                 apply(contents, recent, revision, part)?;
+            }
+        }
+        Record::Evict(evict, then) => {
+            if let Some(keyspace) = recent.keyspace(contents, evict.keyspace)? {
+                remove(keyspace, &evict.expired, revision);
+                remove(keyspace, &evict.evicted, revision);
+            }
+            if let Some(then) = then {
+                apply(contents, recent, revision, then)?;
             }
         }
         Record::Keyspace(record) => {
@@ -127,11 +98,51 @@ fn apply(
     Ok(())
 }
 
+/// Does to a keyspace what a record says that names one.
+fn apply_in(keyspace: &Keyspace, revision: u64, record: &Record<'_>, facts: &FactsTable) {
+    match record {
+        Record::Put { parts, value, .. } => {
+            let entry = put(parts, value, revision, facts);
+            change(keyspace, parts.key, Effect::Put(entry));
+        }
+        Record::Delete { key, .. } => {
+            change(keyspace, key, Effect::Delete { key, revision });
+        }
+        Record::Expire { keys, .. } => remove(keyspace, keys, revision),
+        Record::Flush { .. } => {
+            for shard in 0..keyspace.map.shards() {
+                drop(keyspace.map.write(shard).flush(revision));
+            }
+        }
+        Record::Touch {
+            key, expires_at_ms, ..
+        } => touch(keyspace, key, *expires_at_ms, revision, facts),
+        Record::DeletePrefix { keys, .. } => {
+            for key in keys {
+                change(keyspace, key, Effect::Delete { key, revision });
+            }
+        }
+        Record::Batch(_)
+        | Record::Evict(..)
+        | Record::Keyspace(_)
+        | Record::Drop { .. }
+        | Record::Seal
+        | Record::Mark => {}
+    }
+}
+
 fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> Entry {
     let mut entry = Entry::reserve(parts, value.len(), facts);
     entry.fill(|place| place.copy_from_slice(value));
     entry.set_revision(revision);
     entry
+}
+
+/// Removes keys that left by themselves.
+fn remove(keyspace: &Keyspace, keys: &[&[u8]], revision: u64) {
+    for key in keys {
+        change(keyspace, key, Effect::Remove { key, revision });
+    }
 }
 
 /// Changes an expiry, unless the key is absent or something newer is there already.

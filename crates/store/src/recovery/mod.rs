@@ -315,7 +315,7 @@ impl Loaded {
         }
         let mut passed_over = None;
         for snapshot in found.manifest.snapshots.iter().rev() {
-            let contents = Contents::new(options.shards, found.manifest.hash_seed);
+            let contents = contents_of(options, &found.manifest);
             match load_snapshot(&**dir, &found.manifest, snapshot, &contents, progress) {
                 Ok(()) => {
                     let (s, t) = (snapshot.s, snapshot.t);
@@ -339,7 +339,7 @@ impl Loaded {
         match passed_over {
             Some(damage) if found.manifest.snapshots.len() > 1 => Err(OpenError::Corrupt(damage)),
             _ => {
-                let contents = Contents::new(options.shards, found.manifest.hash_seed);
+                let contents = contents_of(options, &found.manifest);
                 Ok(Self {
                     found,
                     contents,
@@ -350,6 +350,12 @@ impl Loaded {
             }
         }
     }
+}
+
+/// Contents without anything in them yet.
+pub(crate) fn contents_of(options: &Options, manifest: &Manifest) -> Contents {
+    let largest = u64::from(options.max_record_bytes);
+    Contents::new(options.shards, manifest.hash_seed, largest)
 }
 
 /// Loads one snapshot into `contents`.
@@ -387,11 +393,12 @@ fn load_snapshot(
 fn entries_per_shard(footer: &Footer, len: u64, contents: &Contents) -> usize {
     /// An entry takes more than this in a snapshot, so that a wrong count cannot ask for too much memory.
     const SMALLEST: u64 = 16;
-    if footer.keyspaces.len() != 1 {
+    let [keyspace] = &*footer.keyspaces else {
         return 0;
-    }
+    };
     let entries = narrow(footer.entries.min(len / SMALLEST));
-    let mean = entries / contents.keyspaces.shards();
+    let shards = contents.keyspaces.shards_of(&keyspace.policy);
+    let mean = entries / shards;
     // Shards differ by chance; the few that have more grow.
     mean + mean / 64
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::bound::{NotMade, Spare};
 use super::{Core, Store};
 use crate::error::WriteError;
 use crate::int::wide;
@@ -209,16 +210,17 @@ impl Store {
         level: Level,
     ) -> Result<Put, WriteError> {
         let mut keyspace = keyspace;
+        let mut ahead = 0;
         loop {
-            let grant = self
-                .core
-                .grant(keyspace, draft.payload_len(), Purpose::Grow)
-                .await?;
-            match self.core.put(keyspace, draft, when, level, grant) {
+            let len = draft.payload_len();
+            let spare = self.core.spare(keyspace, len, Purpose::Grow, ahead).await?;
+            match self.core.put(keyspace, draft, when, level, spare) {
                 Ok(put) => return Ok(put),
-                Err(returned) => draft = returned,
+                Err((returned, why)) => {
+                    draft = returned;
+                    (keyspace, ahead) = why.next(keyspace)?;
+                }
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 
@@ -257,8 +259,8 @@ impl Store {
 /// What a change was told by the log: its revision, and what is left to do once nothing is locked.
 pub(super) struct Queued<'l> {
     pub(super) revision: u64,
-    used: u64,
-    wake: Option<crate::log::Wake<'l>>,
+    pub(super) used: u64,
+    pub(super) wake: Option<crate::log::Wake<'l>>,
 }
 
 impl Queued<'_> {
@@ -280,6 +282,17 @@ impl Core {
         len: u64,
         purpose: Purpose,
     ) -> Result<Option<Grant>, WriteError> {
+        self.grant_more(keyspace, len, purpose, 0).await
+    }
+
+    /// The same with `more` bytes for another record.
+    pub(super) async fn grant_more(
+        &self,
+        keyspace: &Keyspace,
+        len: u64,
+        purpose: Purpose,
+        more: u64,
+    ) -> Result<Option<Grant>, WriteError> {
         if self.closed.load(Ordering::Acquire) {
             return Err(WriteError::Closing);
         }
@@ -296,7 +309,7 @@ impl Core {
         }
         self.log
             .room()
-            .claim(frame_len(len), purpose)
+            .claim(frame_len(len) + more, purpose)
             .await
             .map(Some)
     }
@@ -364,34 +377,25 @@ impl Core {
         grant.map_or(u64::MAX, |_| self.log.durable())
     }
 
-    /// Gives the draft back where the keyspace was dropped.
+    /// Gives the draft back where the keyspace was dropped or holds no room yet.
     fn put(
         &self,
         keyspace: &Keyspace,
-        draft: Draft,
+        mut draft: Draft,
         when: &Conditions<'_>,
         level: Level,
-        grant: Option<Grant>,
-    ) -> Result<Put, Draft> {
-        let Draft {
-            mut entry,
-            mut prefix,
-            created_at_ms,
-        } = draft;
-        let place = keyspace.map.place(entry.key());
-        if let Some(id) = prefix.first_chunk_mut() {
+        spare: Spare,
+    ) -> Result<Put, (Draft, NotMade)> {
+        let place = keyspace.map.place(draft.entry.key());
+        if let Some(id) = draft.prefix.first_chunk_mut() {
             *id = keyspace.id().to_le_bytes();
         }
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
-            return Err(Draft {
-                entry,
-                prefix,
-                created_at_ms,
-            });
+            return Err((draft, NotMade::Dropped));
         }
-        let (current, seen) =
-            self.current(&shard.look_up(place.hash, entry.key(), || self.clock.now_ms()));
+        let key = draft.entry.key();
+        let (current, seen) = self.current(&shard.look_up(place.hash, key, || self.clock.now_ms()));
         if !when.hold(current) {
             return Ok(Put {
                 outcome: Putted::Refused { current },
@@ -399,13 +403,27 @@ impl Core {
                 own: None,
             });
         }
-        let fields = (kind::PUT, created_at_ms, level);
-        let queued = self.queue(grant.as_ref(), fields, &prefix, Some(&mut entry));
-        let settled = self.settled(grant.as_ref());
+        let (left, made) =
+            self.room_for_entry(keyspace, &mut shard, place.hash, &draft.entry, &spare);
+        if let Err(why) = made {
+            drop(shard);
+            left.settle(self, None, spare.grant);
+            return Err((draft, why));
+        }
+        let Draft {
+            mut entry,
+            prefix,
+            created_at_ms,
+        } = draft;
+        let (code, prefix) = left.in_front_of(kind::PUT, prefix);
+        let fields = (code, created_at_ms, level);
+        let queued = self.queue(spare.grant.as_ref(), fields, &prefix, Some(&mut entry));
+        let settled = self.settled(spare.grant.as_ref());
+        let revision = queued.revision;
         let old = shard.apply(place.hash, Effect::Put(entry), settled);
         drop(shard);
         drop(old);
-        let revision = queued.settle(grant);
+        left.settle(self, Some(queued), spare.grant);
         let version = self.version_of(revision);
         Ok(Put {
             outcome: Putted::Stored {

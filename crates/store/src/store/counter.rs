@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::bound::{NotMade, Spare};
 use super::{Core, Store, Version};
 use crate::error::WriteError;
-use crate::log::{Grant, Level, Purpose};
+use crate::log::{Level, Purpose};
 use crate::map::{Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
 use crate::record::{self, Meta, Parts, kind};
 
@@ -135,15 +136,14 @@ impl Store {
         increment: &Increment,
         level: Level,
     ) -> Result<Incremented, WriteError> {
-        let mut keyspace = keyspace;
+        let (mut keyspace, mut ahead) = (keyspace, 0);
         loop {
             let len = payload_len(key);
-            let grant = self.core.grant(keyspace, len, Purpose::Grow).await?;
-            let incremented = self.core.increment(keyspace, key, increment, level, grant);
-            if let Some(incremented) = incremented {
-                return Ok(incremented);
+            let spare = self.core.spare(keyspace, len, Purpose::Grow, ahead).await?;
+            match self.core.increment(keyspace, key, increment, level, spare) {
+                Ok(incremented) => return Ok(incremented),
+                Err(why) => (keyspace, ahead) = why.next(keyspace)?,
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 
@@ -154,46 +154,50 @@ impl Store {
 }
 
 impl Core {
-    /// `None` where the keyspace was dropped.
     fn increment(
         &self,
         keyspace: &Keyspace,
         key: &[u8],
         increment: &Increment,
         level: Level,
-        grant: Option<Grant>,
-    ) -> Option<Incremented> {
+        spare: Spare,
+    ) -> Result<Incremented, NotMade> {
         let place = keyspace.map.place(key);
         let now_ms = self.clock.now_ms();
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
-            return None;
+            return Err(NotMade::Dropped);
         }
         let (_, seen) = self.current(&shard.look_up(place.hash, key, || now_ms));
         let planned = self.plan(keyspace, &shard, (place.hash, key), increment, now_ms);
         let mut planned = match planned {
             Ok(planned) => planned,
             Err(why) => {
-                return Some(Incremented {
+                return Ok(Incremented {
                     outcome: why.into(),
                     seen,
                     own: None,
                 });
             }
         };
-        let fields = (kind::INCREMENT, now_ms, level);
-        let queued = self.queue(
-            grant.as_ref(),
-            fields,
-            &planned.prefix,
-            Some(&mut planned.entry),
-        );
+        let (left, made) =
+            self.room_for_entry(keyspace, &mut shard, place.hash, &planned.entry, &spare);
+        if let Err(why) = made {
+            drop(shard);
+            left.settle(self, None, spare.grant);
+            return Err(why);
+        }
+        let (code, prefix) = left.in_front_of(kind::INCREMENT, planned.prefix);
+        let grant = spare.grant;
+        let fields = (code, now_ms, level);
+        let queued = self.queue(grant.as_ref(), fields, &prefix, Some(&mut planned.entry));
         let settled = self.settled(grant.as_ref());
+        let revision = queued.revision;
         let old = shard.apply(place.hash, Effect::Put(planned.entry), settled);
         drop(shard);
         drop(old);
-        let revision = queued.settle(grant);
-        Some(Incremented {
+        left.settle(self, Some(queued), grant);
+        Ok(Incremented {
             outcome: Counted::Added {
                 value: planned.value,
                 previous: planned.previous,

@@ -145,7 +145,12 @@ impl Core {
         let grant = self.room_for(&payload, purpose).await?;
         let own = match &step {
             Step::Nothing | Step::Create => self.create(&record, &payload, grant),
-            Step::Change(keyspace) => self.change(keyspace, &record, &payload, grant),
+            Step::Change(keyspace) => {
+                let own = self.change(keyspace, &record, &payload, grant);
+                // Not under all locks: where entries may leave from now on, their order has to be found first.
+                keyspace.divide();
+                own
+            }
             Step::Replace(keyspace) => self.replace(keyspace, &record, &payload, grant)?,
         };
         Ok(SetKeyspace {
@@ -206,6 +211,7 @@ impl Core {
 
     fn create(&self, record: &KeyspaceRecord, payload: &[u8], grant: Grant) -> u64 {
         let keyspace = self.contents.keyspaces.make(record, Shard::default);
+        keyspace.divide();
         let what = (kind::KEYSPACE, payload, Level::Durable);
         self.record(what, grant, keyspace.map.write_all(), |shards, revision| {
             for shard in shards {
@@ -243,6 +249,7 @@ impl Core {
         grant: Grant,
     ) -> Result<u64, KeyspaceError> {
         let new = self.contents.keyspaces.make(record, Shard::default);
+        new.divide();
         let shards = old.map.write_all();
         let now_ms = self.clock.now_ms();
         if !shards.iter().all(|shard| shard.is_empty_at(now_ms)) {

@@ -4,11 +4,13 @@
 //! a file operation or the drop of a value.
 
 mod batch;
+mod bound;
 mod change;
 mod counter;
 mod keyspaces;
 mod prefix;
 mod scan;
+mod sweep;
 mod touch;
 mod upkeep;
 
@@ -71,6 +73,7 @@ struct Core {
     /// Old tables that wait to be freed by a thread that nobody waits for.
     garbage: Mutex<Vec<Drained>>,
     expired: AtomicU64,
+    evicted: AtomicU64,
     compactions: AtomicU64,
     failed_compactions: AtomicU64,
     /// Log bytes written by earlier processes since the last snapshot, less what this process has folded.
@@ -141,7 +144,7 @@ impl Store {
         let stats = keyspace.map.stats(self.core.clock.now_ms());
         KeyspaceStats {
             entries: stats.live,
-            bytes: stats.entry_bytes,
+            bytes: stats.bytes,
         }
     }
 
@@ -272,6 +275,7 @@ impl Core {
             memory_revision: AtomicU64::new(MEMORY_REVISIONS),
             garbage: Mutex::default(),
             expired: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
             compactions: AtomicU64::new(0),
             failed_compactions: AtomicU64::new(0),
             replayed_bytes: log_bytes,
@@ -311,6 +315,7 @@ impl Core {
         let log = self.log.stats();
         let mut stats = Stats {
             expired: self.expired.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
             compactions: self.compactions.load(Ordering::Relaxed),
             failed_compactions: self.failed_compactions.load(Ordering::Relaxed),
             log_bytes_since_snapshot: self.log_bytes_since_snapshot(log.bytes),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::bound::{NotMade, Spare};
 use super::change::Conditions;
 use super::{Core, Store, Version};
 use crate::error::WriteError;
 use crate::int::wide;
-use crate::log::{Grant, Level, Purpose};
+use crate::log::{Level, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup};
 use crate::record::{self, kind};
 
@@ -46,27 +47,26 @@ impl Store {
         when: &Conditions<'_>,
         level: Level,
     ) -> Result<Touch, WriteError> {
-        let mut keyspace = keyspace;
+        let (mut keyspace, mut ahead) = (keyspace, 0);
         loop {
             let len = wide(key.len()) + 13;
-            let grant = self.core.grant(keyspace, len, Purpose::Grow).await?;
+            let spare = self.core.spare(keyspace, len, Purpose::Grow, ahead).await?;
             // A large value is copied before the lock, in the hope that it is still the same then.
             let guess = self.get(keyspace, key).entry.map(|entry| {
                 let touched = entry.with_expiry(expires_at_ms, &self.core.contents.facts);
                 (entry.revision(), touched)
             });
             let what = (key, expires_at_ms);
-            let touch = self.core.touch(keyspace, what, guess, when, level, grant);
-            if let Some(touch) = touch {
-                return Ok(touch);
+            match self.core.touch(keyspace, what, guess, when, level, spare) {
+                Ok(touch) => return Ok(touch),
+                Err(why) => (keyspace, ahead) = why.next(keyspace)?,
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 }
 
 impl Core {
-    /// `None` where the keyspace was dropped. `guess` is the entry as it would become, made out of that revision.
+    /// `guess` is the entry as it would become, made out of that revision.
     fn touch(
         &self,
         keyspace: &Keyspace,
@@ -74,18 +74,18 @@ impl Core {
         guess: Option<(u64, Entry)>,
         when: &Conditions<'_>,
         level: Level,
-        grant: Option<Grant>,
-    ) -> Option<Touch> {
+        spare: Spare,
+    ) -> Result<Touch, NotMade> {
         let place = keyspace.map.place(key);
         let now_ms = self.clock.now_ms();
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
-            return None;
+            return Err(NotMade::Dropped);
         }
         let found = shard.look_up(place.hash, key, || now_ms);
         let (current, seen) = self.current(&found);
         let unchanged = |outcome| {
-            Some(Touch {
+            Ok(Touch {
                 outcome,
                 seen,
                 own: None,
@@ -105,15 +105,24 @@ impl Core {
             || entry.with_expiry(expires_at_ms, &self.contents.facts),
             |(_, touched)| touched,
         );
+        let (left, made) = self.room_for_entry(keyspace, &mut shard, place.hash, &touched, &spare);
+        if let Err(why) = made {
+            drop(shard);
+            left.settle(self, None, spare.grant);
+            return Err(why);
+        }
         let payload = record::touch(keyspace.id(), key, expires_at_ms);
-        let queued = self.queue(grant.as_ref(), (kind::TOUCH, now_ms, level), &payload, None);
-        touched.set_revision(queued.revision);
+        let (code, payload) = left.in_front_of(kind::TOUCH, payload);
+        let grant = spare.grant;
+        let queued = self.queue(grant.as_ref(), (code, now_ms, level), &payload, None);
+        let revision = queued.revision;
+        touched.set_revision(revision);
         let settled = self.settled(grant.as_ref());
         let old = shard.apply(place.hash, Effect::Put(touched.clone()), settled);
         drop(shard);
         drop(old);
-        let revision = queued.settle(grant);
-        Some(Touch {
+        left.settle(self, Some(queued), grant);
+        Ok(Touch {
             outcome: Touched::Set(touched),
             seen,
             own: Some(revision),

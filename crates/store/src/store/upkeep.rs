@@ -12,19 +12,9 @@ use tokio::sync::oneshot;
 use super::Core;
 use crate::compaction::{Compacted, Compaction};
 use crate::error::CompactError;
-use crate::int::wide;
-use crate::log::frame::frame_len;
-use crate::log::{Level, Payload, Purpose};
-use crate::map::{Effect, Entry, Keyspace};
-use crate::options::Durability;
-use crate::record::{self, kind};
 
 /// How often the sweep looks around.
 const TICK: Duration = Duration::from_millis(100);
-/// Most bytes of keys that one expiry record names; larger than any key.
-const EXPIRY_BYTES: usize = 80 << 10;
-/// Most keys that one expiry record names: the lock is held for a bounded time.
-const EXPIRY_KEYS: usize = 512;
 /// How long after a failed snapshot the next is tried by itself.
 const RETRY: Duration = Duration::from_mins(1);
 
@@ -103,6 +93,17 @@ impl Upkeep {
     }
 }
 
+impl Desk {
+    /// Waits for `pause`. `false` where the store is closing.
+    fn pause(&self, pause: Duration) -> bool {
+        let mut orders = self.orders.lock();
+        if !orders.stop && !pause.is_zero() {
+            self.changed.wait_for(&mut orders, pause);
+        }
+        !orders.stop
+    }
+}
+
 impl Drop for Upkeep {
     fn drop(&mut self) {
         self.stop();
@@ -124,7 +125,7 @@ fn sweep(core: &Core, desk: &Desk) {
         let garbage = std::mem::take(&mut *core.garbage.lock());
         drop(garbage);
         for keyspace in core.contents.keyspaces.all() {
-            core.sweep_keyspace(&keyspace);
+            core.sweep(&keyspace, |pause| desk.pause(pause));
         }
         let failures = core.failed_compactions.load(Ordering::Relaxed);
         if failures != failed {
@@ -191,13 +192,7 @@ impl Core {
             bytes_per_second: self.options.snapshot_bytes_per_second,
         };
         let before = self.replayed_bytes + self.log.bytes_written();
-        let outcome = compaction.run(|wait| {
-            let mut orders = desk.orders.lock();
-            if !orders.stop && !wait.is_zero() {
-                desk.changed.wait_for(&mut orders, wait);
-            }
-            !orders.stop
-        });
+        let outcome = compaction.run(|wait| desk.pause(wait));
         match &outcome {
             Ok(compacted) => {
                 self.folded_bytes.store(before, Ordering::Relaxed);
@@ -214,90 +209,5 @@ impl Core {
             }
         }
         outcome
-    }
-
-    /// Removes what has expired and drops marks of deletions that are durable, shard by shard.
-    fn sweep_keyspace(&self, keyspace: &Keyspace) {
-        let memory = keyspace.durability() == Durability::Memory;
-        let paused = self.removal_paused() || self.log.room().is_full();
-        for shard in 0..keyspace.map.shards() {
-            let now_ms = self.clock.now_ms();
-            let held = keyspace.map.read(shard);
-            let (marks, due) = (held.has_marks(), held.due(now_ms).next().is_some());
-            drop(held);
-            if marks {
-                // Nothing takes back what was never logged.
-                let settled = if memory { u64::MAX } else { self.log.durable() };
-                keyspace.map.write(shard).purge(settled);
-            }
-            if due && !paused {
-                while self.expire_some(keyspace, shard, now_ms) {}
-            }
-        }
-    }
-
-    /// Removes some expired entries of a shard as one change. `true` where there may be more.
-    fn expire_some(&self, keyspace: &Keyspace, shard: usize, now_ms: u64) -> bool {
-        let memory = keyspace.durability() == Durability::Memory;
-        let grant = self
-            .log
-            .room()
-            .try_claim(frame_len(wide(EXPIRY_BYTES)), Purpose::Shrink);
-        if grant.is_none() && !memory {
-            return false;
-        }
-        let grant = grant.filter(|_| !memory);
-        let mut held = keyspace.map.write(shard);
-        let mut bytes = 8;
-        let due = held.due(now_ms).take(EXPIRY_KEYS).take_while(|entry| {
-            bytes += 2 + entry.key().len();
-            bytes <= EXPIRY_BYTES
-        });
-        let due: Vec<_> = due.cloned().collect();
-        if due.is_empty() {
-            return false;
-        }
-        let (revision, used, wake) = if grant.is_some() {
-            let keys: Vec<&[u8]> = due.iter().map(Entry::key).collect();
-            let payload = record::expire(keyspace.id(), &keys);
-            let mut queue = self.log.queue();
-            let revision = queue.next_revision();
-            let used = queue.push(
-                kind::EXPIRE,
-                now_ms,
-                Level::Written,
-                Payload::whole(&payload),
-            );
-            (revision, used, Some(self.log.release(queue)))
-        } else {
-            (
-                self.memory_revision.fetch_add(1, Ordering::Relaxed),
-                0,
-                None,
-            )
-        };
-        let durable = self.log.durable();
-        let removed: Vec<_> = due
-            .iter()
-            .filter_map(|entry| {
-                let place = keyspace.map.place(entry.key());
-                held.apply(
-                    place.hash,
-                    Effect::Remove {
-                        key: entry.key(),
-                        revision,
-                    },
-                    durable,
-                )
-            })
-            .collect();
-        drop(held);
-        drop(wake);
-        self.expired
-            .fetch_add(wide(removed.len()), Ordering::Relaxed);
-        if let Some(grant) = grant {
-            grant.used(used);
-        }
-        removed.len() == EXPIRY_KEYS
     }
 }
