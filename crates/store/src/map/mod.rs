@@ -5,6 +5,7 @@
 
 mod bound;
 pub(crate) mod cost;
+mod effect;
 mod entry;
 mod eviction;
 mod facts;
@@ -19,12 +20,13 @@ use foldhash::quality::FixedState;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) use bound::{Allowance, Need, Room, Victims};
+pub(crate) use effect::{Effect, Lookup};
 pub use entry::{Entry, MAX_KEY_BYTES};
 pub(crate) use facts::FactsTable;
 pub use facts::{Facts, FactsOf};
 pub use keyspace::Keyspace;
 pub(crate) use keyspace::{ById, Contents};
-pub(crate) use shard::{Drained, Effect, Lookup, Shard, ShardStats};
+pub(crate) use shard::{Drained, Shard, ShardStats};
 
 use crate::int::{low32, narrow};
 

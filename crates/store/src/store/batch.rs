@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLockWriteGuard;
 
-use super::change::{Conditions, Draft};
+use super::change::Draft;
+use super::condition::Conditions;
 use super::counter::{self, Increment, Planned, Unplanned};
 use super::{Core, Store, Version};
 use crate::error::WriteError;

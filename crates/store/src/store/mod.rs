@@ -6,6 +6,7 @@
 mod batch;
 mod bound;
 mod change;
+mod condition;
 mod counter;
 mod keyspaces;
 mod prefix;
@@ -20,7 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 pub use batch::{Batch, Batched, Done, Failed, Operation};
-pub use change::{Conditions, Delete, Deleted, Draft, Flush, Put, Putted, Version, Versions};
+pub use change::{Delete, Deleted, Draft, Flush, Put, Putted};
+pub use condition::{Conditions, Version, Versions};
 pub use counter::{Counted, Increment, Incremented};
 pub use keyspaces::SetKeyspace;
 pub use scan::Scan;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
-use super::change::Conditions;
+use super::condition::Conditions;
 use super::{Core, Store, Version};
 use crate::error::WriteError;
 use crate::int::wide;
