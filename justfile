@@ -50,6 +50,11 @@ hostile *options: _binary
 contract N="300": _binary _environment
     {{python}} -m live.contract --examples {{N}}
 
+# The Postman collection under newman
+postman: _binary
+    ./tests/run newman
+    python3 -m live.postman
+
 # /docs/ in headless Chromium
 browser: _binary _environment
     {{python}} -m live.try_it_out

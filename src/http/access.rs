@@ -84,6 +84,7 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::ProblemPage
         | Operation::OpenApiJson
         | Operation::OpenApiYaml
+        | Operation::PostmanJson
         | Operation::UiRedirect
         | Operation::Ui => Right::Free,
         Operation::GetValue | Operation::HeadValue | Operation::Lookup | Operation::HeadLookup => {

@@ -109,6 +109,11 @@ pub(super) fn openapi_yaml(call: &Call) -> Result<HttpResponse, Problem> {
     document(call, "application/yaml", openapi::yaml())
 }
 
+/// `GET /postman.json`
+pub(super) fn postman_json(call: &Call) -> Result<HttpResponse, Problem> {
+    document(call, "application/json", openapi::postman())
+}
+
 fn document(
     call: &Call,
     media_type: &'static str,

@@ -54,6 +54,8 @@ pub(crate) enum Operation {
     OpenApiJson,
     /// `GET /openapi.yaml`
     OpenApiYaml,
+    /// `GET /postman.json`
+    PostmanJson,
     /// `GET /ui`
     UiRedirect,
     /// `GET /ui/...`
@@ -96,6 +98,7 @@ impl Operation {
         Self::ProblemPage,
         Self::OpenApiJson,
         Self::OpenApiYaml,
+        Self::PostmanJson,
         Self::UiRedirect,
         Self::Ui,
     ];
@@ -118,6 +121,7 @@ impl Operation {
             Self::DocsRedirect | Self::Docs => "docs",
             Self::ProblemPage => "problem_page",
             Self::OpenApiJson | Self::OpenApiYaml => "openapi",
+            Self::PostmanJson => "postman",
             Self::UiRedirect | Self::Ui => "ui",
         }
     }
@@ -150,6 +154,7 @@ impl Operation {
             | Self::ProblemPage
             | Self::OpenApiJson
             | Self::OpenApiYaml
+            | Self::PostmanJson
             | Self::UiRedirect
             | Self::Ui => Admission::Always,
         }
@@ -274,6 +279,7 @@ pub(crate) static ROUTES: &[Route] = &[
     read(Pattern::Under("/problems/"), get!(ProblemPage)),
     read(Pattern::Exact("/openapi.json"), get!(OpenApiJson)),
     read(Pattern::Exact("/openapi.yaml"), get!(OpenApiYaml)),
+    read(Pattern::Exact("/postman.json"), get!(PostmanJson)),
     read(Pattern::Exact("/ui"), get!(UiRedirect)),
     read(Pattern::Under("/ui/"), get!(Ui)),
 ];

@@ -41,6 +41,7 @@ fn the_documents_are_those_of_the_repository() {
     for (target, media_type) in [
         ("/openapi.json", "application/json"),
         ("/openapi.yaml", "application/yaml"),
+        ("/postman.json", "application/json"),
     ] {
         let served = server.get(target);
         assert_eq!(

@@ -3,6 +3,7 @@
 
 #![expect(unused_qualifications, reason = "the derive of OpenApi writes them")]
 
+mod postman;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,14 @@ pub(crate) fn json() -> &'static str {
 pub(crate) fn yaml() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| yaml_serde::to_string(&document()).expect(WRITABLE))
+}
+
+/// The same as a Postman collection, rendered once.
+pub(crate) fn postman() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        serde_json::to_string_pretty(&postman::collection(&document())).expect(WRITABLE) + "\n"
+    })
 }
 
 const WRITABLE: &str = "the document holds only text, numbers and lists";

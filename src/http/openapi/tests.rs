@@ -29,6 +29,7 @@ fn compare_or_write(name: &str, generated: &str) {
 fn the_files_are_current() {
     compare_or_write("openapi.json", json());
     compare_or_write("openapi.yaml", yaml());
+    compare_or_write("postman.json", postman());
 }
 
 /// Every operation as (path, method) with its part of the document.
@@ -51,6 +52,7 @@ fn every_operation_is_routed_and_every_route_that_is_no_page_is_documented() {
         "/problems/",
         "/openapi.json",
         "/openapi.yaml",
+        "/postman.json",
         "/ui",
         "/ui/",
     ];
@@ -118,6 +120,30 @@ fn every_operation_has_an_example() {
             );
         }
     }
+}
+
+#[test]
+fn the_collection_has_every_operation_once() {
+    let collection: Value = serde_json::from_str(postman()).unwrap();
+    let folders = collection["item"].as_array().unwrap();
+    let mut requests: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| folder["item"].as_array().unwrap())
+        .map(|item| &item["request"])
+        .map(|request| {
+            let path = request["url"]["path"].as_array().unwrap().iter();
+            let segments = path.map(|segment| segment.as_str().unwrap().to_owned());
+            let segments = segments.map(|segment| match segment.strip_prefix(':') {
+                Some(name) => format!("/{{{name}}}"),
+                None => format!("/{segment}"),
+            });
+            let method = request["method"].as_str().unwrap();
+            (segments.collect::<String>(), method.to_owned())
+        })
+        .collect();
+    requests.sort();
+    let documented: Vec<_> = operations(&document()).into_keys().collect();
+    assert_eq!(requests, documented);
 }
 
 #[test]

@@ -146,6 +146,7 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::ProblemPage => pages::problem(call),
         Operation::OpenApiJson => pages::openapi_json(call),
         Operation::OpenApiYaml => pages::openapi_yaml(call),
+        Operation::PostmanJson => pages::postman_json(call),
         Operation::UiRedirect => ui::redirect(call),
         Operation::Ui => ui::page(call),
     }
