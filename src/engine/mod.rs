@@ -74,6 +74,8 @@ pub struct Entry {
     pub media_type: MediaType,
     /// How the bytes are encoded, where their writer said so.
     pub content_encoding: Option<Arc<str>>,
+    /// When the value was written, in Unix milliseconds; a changed expiry leaves it.
+    pub created_at_ms: u64,
     /// When the entry leaves, in Unix milliseconds.
     pub expires_at_ms: Option<u64>,
 }
@@ -86,6 +88,24 @@ impl fmt::Debug for Entry {
             .field("version", &self.version)
             .finish_non_exhaustive()
     }
+}
+
+/// An entry with its key.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    /// The key.
+    pub key: Bytes,
+    /// What it stands for.
+    pub entry: Entry,
+}
+
+/// A part of a keyspace in the byte order of its keys.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// What is there.
+    pub entries: Vec<Keyed>,
+    /// Whether nothing is behind the last entry.
+    pub end: bool,
 }
 
 /// What is said of a value that is about to be written.
@@ -330,6 +350,19 @@ impl Entries {
     pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
         match self {
             Self::Embedded(entries) => entries.find(key).await,
+        }
+    }
+
+    /// Up to `limit` entries whose keys begin with `prefix`, in byte order, behind `after` where that is given. Each key
+    /// that stays is met exactly once by pages that follow one another.
+    pub async fn page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.page(prefix, after, limit).await,
         }
     }
 

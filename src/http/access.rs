@@ -92,7 +92,9 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         }
         Operation::PutValue | Operation::DeleteValue => Right::OnDefault(Verb::Write),
         Operation::FlushByDelete | Operation::FlushByPost => Right::OnDefault(Verb::Admin),
-        Operation::GetKey | Operation::HeadKey => Right::OnKeyspace(Verb::Read),
+        Operation::GetKey | Operation::HeadKey | Operation::ListKeys | Operation::GetEntry => {
+            Right::OnKeyspace(Verb::Read)
+        }
         Operation::PutKey | Operation::DeleteKey => Right::OnKeyspace(Verb::Write),
         Operation::FlushKeyspace => Right::OnKeyspace(Verb::Admin),
         Operation::Metrics | Operation::Limits | Operation::Snapshot => {

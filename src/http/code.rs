@@ -56,6 +56,8 @@ codes! {
         "The request's body broke off or its chunks cannot be read. Nothing was changed. Send the request again."
     InvalidJson "invalid_json" BAD_REQUEST "The body is not JSON that can be read"
         "The body is no JSON text (RFC 8259), has a name twice in one object, or has more values than the operation takes. The detail names the line and the column. Nothing was changed."
+    InvalidCursor "invalid_cursor" BAD_REQUEST "The cursor cannot be used"
+        "The cursor is damaged or was not made by this service, or it came with a prefix, a delimiter or an after that differs from those of the list that it belongs to. Send a cursor exactly as the page before it gave it, or start the list again without one."
     DurabilityUnavailable "durability_unavailable" BAD_REQUEST "The keyspace does not offer this durability"
         "A write to a logged keyspace may ask for durability=written or durability=synced. The durability memory is a property of a keyspace and cannot be asked for by a request."
     PartialPut "partial_put" BAD_REQUEST "A value cannot be written in parts"

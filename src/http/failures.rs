@@ -71,6 +71,16 @@ failures! {
     KeyWriteFailures: WriteFailures [KeyspaceNotFound]
     /// Of a flush of a named keyspace.
     KeyspaceFlushFailures: FlushFailures [KeyspaceNotFound]
+    /// Of reading an entry.
+    EntryFailures [
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyNotFound KeyspaceNotFound TokenRequired Forbidden
+        WrongHost Starting Overloaded DurabilityLost
+    ]
+    /// Of listing keys.
+    ListFailures [
+        InvalidParameter UnknownParameter InvalidCursor KeyspaceNotFound TokenRequired Forbidden WrongHost Starting
+        Overloaded DurabilityLost
+    ]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

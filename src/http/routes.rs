@@ -22,6 +22,10 @@ pub(crate) enum Operation {
     PutKey,
     /// `DELETE /keyspaces/{ks}/keys/{key}`
     DeleteKey,
+    /// `GET /keyspaces/{ks}/keys`
+    ListKeys,
+    /// `GET /keyspaces/{ks}/entries/{key}`
+    GetEntry,
     /// `POST /keyspaces/{ks}/flush`
     FlushKeyspace,
     /// `DELETE /flush`
@@ -82,6 +86,8 @@ impl Operation {
         Self::HeadKey,
         Self::PutKey,
         Self::DeleteKey,
+        Self::ListKeys,
+        Self::GetEntry,
         Self::FlushKeyspace,
         Self::FlushByDelete,
         Self::FlushByPost,
@@ -110,6 +116,8 @@ impl Operation {
             Self::HeadValue | Self::HeadKey => "head_value",
             Self::PutValue | Self::PutKey => "put_value",
             Self::DeleteValue | Self::DeleteKey => "delete_value",
+            Self::ListKeys => "list_keys",
+            Self::GetEntry => "get_entry",
             Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
             Self::Lookup | Self::HeadLookup => "lookup",
             Self::Health => "health",
@@ -137,6 +145,8 @@ impl Operation {
             | Self::HeadKey
             | Self::PutKey
             | Self::DeleteKey
+            | Self::ListKeys
+            | Self::GetEntry
             | Self::FlushKeyspace
             | Self::FlushByDelete
             | Self::FlushByPost
@@ -244,6 +254,8 @@ pub(crate) static ROUTES: &[Route] = &[
         ],
         allow: "GET, HEAD, PUT, DELETE",
     },
+    read(Pattern::Of("keys"), get!(ListKeys)),
+    read(Pattern::Keyed("entries"), get!(GetEntry)),
     Route {
         pattern: Pattern::Of("flush"),
         operations: &[(Method::POST, Operation::FlushKeyspace)],

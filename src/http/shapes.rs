@@ -14,6 +14,7 @@ use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::failures::header;
+use super::listing::MOST_ITEMS;
 
 /// Bytes of any kind.
 #[derive(ToSchema)]
@@ -107,6 +108,17 @@ parameters! {
             .schema(Some(
                 ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["written", "synced"])).build(),
             ));
+    ]
+    /// Which keys, and how many of them.
+    ListParameters [
+        parameter("prefix", ParameterIn::Query, "Only keys that begin so");
+        parameter("delimiter", ParameterIn::Query, "Group the keys that are equal up to the first one of these behind the prefix");
+        parameter("after", ParameterIn::Query, "Only what is behind this key or common prefix");
+        parameter("limit", ParameterIn::Query, "The most keys and common prefixes together; 100 where it is absent")
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MOST_ITEMS)).build(),
+            ));
+        parameter("cursor", ParameterIn::Query, "Where the page before ended, as it was given; `prefix`, `delimiter` and `after` are then absent or as they were");
     ]
     /// Whether to list each check.
     Verbose [

@@ -2,6 +2,7 @@
 //! It must not know HTTP: requests arrive here parsed and typed.
 
 mod condition;
+mod listing;
 mod values;
 
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use arc_swap::ArcSwap;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Failure, Health,
+    CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Failure, Health, Keyed,
     MediaType, Opening, Progress, Version, Versions,
 };
 pub use condition::Verdict;
+pub use listing::{Listed, Listing};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
 /// Every keyspace of this service.

@@ -129,7 +129,7 @@ pub enum Refusal {
 #[derive(Clone, Debug)]
 pub struct Values {
     engine: Engine,
-    entries: Entries,
+    pub(super) entries: Entries,
     options: Arc<ArcSwap<Options>>,
 }
 
@@ -147,6 +147,12 @@ impl Values {
     pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Refusal> {
         self.check_key(key)?;
         Ok(self.entries.find(key).await?)
+    }
+
+    /// How long `entry` stays, in milliseconds; `None` where it does for ever.
+    pub fn ttl_left_ms(&self, entry: &Entry) -> Option<u64> {
+        let at = entry.expires_at_ms?;
+        Some(at.saturating_sub(self.engine.now_ms()))
     }
 
     /// Room for the `len` bytes of `value`, to be filled and then given to [`Values::put`].

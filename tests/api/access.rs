@@ -74,6 +74,18 @@ const ROUTES: &[(&str, &str, &str, Needs)] = &[
         OnKeyspace("write"),
     ),
     (
+        "GET",
+        "/keyspaces/{ks}/keys",
+        "/keyspaces/{ks}/keys",
+        OnKeyspace("read"),
+    ),
+    (
+        "GET",
+        "/keyspaces/{ks}/entries/a",
+        "/keyspaces/{ks}/entries/{key}",
+        OnKeyspace("read"),
+    ),
+    (
         "POST",
         "/keyspaces/{ks}/flush",
         "/keyspaces/{ks}/flush",

@@ -90,6 +90,15 @@ impl Server {
         self.send("PUT", target, &[], body)
     }
 
+    /// Waits until something holds.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "it never held");
+        }
+    }
+
     /// Waits until `/metrics` shows `figure` at `wanted`.
     pub(crate) fn wait_for(&self, figure: &str, wanted: u64) {
         let deadline = Instant::now() + PATIENCE;

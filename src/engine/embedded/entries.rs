@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use standpipe_store::{Deleted, Keyspace, Level, Meta, Putted, Read, Store};
 
 use super::words::{Named, ours, shown};
-use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Put};
+use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Keyed, Page, Put};
 
 /// A value on its way into the map: one allocation of its exact size.
 #[derive(Debug)]
@@ -59,6 +60,27 @@ impl Entries {
         let Read { entry, seen } = store.get(keyspace, key);
         self.reached(durability_of(keyspace), seen).await?;
         Ok(entry.map(|entry| shown(store, entry)))
+    }
+
+    pub(crate) async fn page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Page, Failure> {
+        let Self {
+            store, keyspace, ..
+        } = self;
+        let scan = store.scan(keyspace, prefix, after, limit);
+        self.reached(durability_of(keyspace), scan.seen).await?;
+        let keyed = |entry: standpipe_store::Entry| Keyed {
+            key: Bytes::copy_from_slice(entry.key()),
+            entry: shown(store, entry),
+        };
+        Ok(Page {
+            entries: scan.entries.into_iter().map(keyed).collect(),
+            end: scan.end,
+        })
     }
 
     pub(crate) fn draft(

@@ -19,6 +19,7 @@ pub(super) fn shown(store: &Store, entry: standpipe_store::Entry) -> Entry {
         version: ours(store.version(&entry)),
         media_type,
         content_encoding: facts.content_encoding.clone(),
+        created_at_ms: entry.created_at_ms(),
         expires_at_ms: entry.expires_at_ms(),
         value: entry.into_bytes(),
     }

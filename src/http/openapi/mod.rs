@@ -16,7 +16,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
-use super::{keyspace_values, lookup, operations, probes, values};
+use super::{entries, keyspace_values, listing, lookup, operations, probes, values};
 
 /// The document as JSON, rendered once.
 pub(crate) fn json() -> &'static str {
@@ -82,7 +82,7 @@ fn document() -> Value {
     paths(
         values::get, values::head, values::put, values::delete,
         keyspace_values::get, keyspace_values::head, keyspace_values::put, keyspace_values::delete,
-        keyspace_values::flush,
+        listing::list, entries::get, keyspace_values::flush,
         lookup::root, lookup::head_root,
         operations::flush_by_delete, operations::flush_by_post,
         operations::snapshot, operations::limits, operations::metrics,

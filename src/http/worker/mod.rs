@@ -19,7 +19,7 @@ use super::guard;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
-use super::{keyspace_values, lookup, operations, pages, probes, ui, values};
+use super::{entries, keyspace_values, listing, lookup, operations, pages, probes, ui, values};
 use crate::metrics::{Counter, Durations};
 
 /// What the requests of one worker thread share, beside what all requests share.
@@ -130,6 +130,8 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::HeadKey => keyspace_values::head(call).await,
         Operation::PutKey => keyspace_values::put(call).await,
         Operation::DeleteKey => keyspace_values::delete(call).await,
+        Operation::ListKeys => listing::list(call).await,
+        Operation::GetEntry => entries::get(call).await,
         Operation::FlushKeyspace => keyspace_values::flush(call).await,
         Operation::FlushByDelete => operations::flush_by_delete(call).await,
         Operation::FlushByPost => operations::flush_by_post(call).await,
