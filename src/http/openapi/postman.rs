@@ -11,13 +11,13 @@ const DEPTH: u8 = 8;
 
 /// The collection of `document`.
 pub(super) fn collection(document: &Value) -> Value {
-    let info = &document["info"];
-    let folders = members(&document["tags"]).map(|tag| folder(document, tag));
+    let info = at(document, "info");
+    let folders = members(at(document, "tags")).map(|tag| folder(document, tag));
     json!({
         "info": {
-            "name": info["title"],
-            "description": info["description"],
-            "version": info["version"],
+            "name": at(info, "title"),
+            "description": at(info, "description"),
+            "version": at(info, "version"),
             "schema": SCHEMA,
         },
         "item": folders.collect::<Vec<_>>(),
@@ -34,9 +34,9 @@ pub(super) fn collection(document: &Value) -> Value {
 
 fn folder(document: &Value, tag: &Value) -> Value {
     let mut operations = Vec::new();
-    for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+    for (path, methods) in at(document, "paths").as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            if members(&operation["tags"]).any(|name| *name == tag["name"]) {
+            if members(at(operation, "tags")).any(|name| name == at(tag, "name")) {
                 operations.push((turn(method, path), path, method, operation));
             }
         }
@@ -46,8 +46,8 @@ fn folder(document: &Value, tag: &Value) -> Value {
         .into_iter()
         .map(|(_, path, method, operation)| item(document, path, method, operation));
     json!({
-        "name": tag["name"],
-        "description": tag["description"],
+        "name": at(tag, "name"),
+        "description": at(tag, "description"),
         "item": items.collect::<Vec<_>>(),
     })
 }
@@ -67,22 +67,21 @@ fn turn(method: &str, path: &str) -> u8 {
 }
 
 fn item(document: &Value, path: &str, method: &str, operation: &Value) -> Value {
+    let content = at(at(operation, "requestBody"), "content").as_object();
+    let body = content.and_then(|content| content.iter().next());
+    let media_type = body.map(|(name, _)| json!({ "key": "Content-Type", "value": name }));
     let mut request = json!({
         "method": method.to_uppercase(),
-        "header": headers(operation),
+        "header": media_type.into_iter().chain(headers(operation)).collect::<Value>(),
         "url": url(path, operation),
-        "description": operation["description"],
+        "description": at(operation, "description"),
     });
-    let body = operation["requestBody"]["content"].as_object();
-    if let Some((media_type, content)) = body.and_then(|content| content.iter().next()) {
+    if let (Some((media_type, content)), Some(request)) = (body, request.as_object_mut()) {
         let example = example(document, content);
-        request["body"] = body_of(media_type, &example);
-        if let Some(headers) = request["header"].as_array_mut() {
-            headers.insert(0, json!({ "key": "Content-Type", "value": media_type }));
-        }
+        request.insert("body".to_owned(), body_of(media_type, &example));
     }
     json!({
-        "name": operation["summary"],
+        "name": at(operation, "summary"),
         "request": request,
         "event": [{
             "listen": "test",
@@ -94,7 +93,7 @@ fn item(document: &Value, path: &str, method: &str, operation: &Value) -> Value 
 
 /// Asserts that the status is one that the document calls a success.
 fn test(operation: &Value) -> Value {
-    let statuses = operation["responses"].as_object();
+    let statuses = at(operation, "responses").as_object();
     let successes: Vec<_> = statuses
         .into_iter()
         .flatten()
@@ -112,7 +111,9 @@ fn test(operation: &Value) -> Value {
 fn body_of(media_type: &str, example: &Value) -> Value {
     let text = match example {
         Value::String(text) => text.clone(),
-        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            serde_json::to_string_pretty(example).unwrap_or_default()
+        }
     };
     let language = if media_type.contains("json") {
         "json"
@@ -122,8 +123,8 @@ fn body_of(media_type: &str, example: &Value) -> Value {
     json!({ "mode": "raw", "raw": text, "options": { "raw": { "language": language } } })
 }
 
-fn headers(operation: &Value) -> Value {
-    parameters(operation, "header").map(given).collect()
+fn headers(operation: &Value) -> impl Iterator<Item = Value> {
+    parameters(operation, "header").map(given)
 }
 
 /// The address: what stands in the path is a variable, what stands behind the `?` is listed.
@@ -131,32 +132,36 @@ fn url(path: &str, operation: &Value) -> Value {
     let segments: Vec<_> = path
         .trim_start_matches('/')
         .split('/')
-        .map(|segment| {
-            segment
-                .strip_prefix('{')
-                .map_or(segment.to_owned(), variable)
-        })
+        .map(|part| part.strip_prefix('{').map_or(part.to_owned(), variable))
         .collect();
     let mut raw = format!("{{{{baseUrl}}}}/{}", segments.join("/"));
     let query: Vec<_> = parameters(operation, "query").map(given).collect();
     let sent: Vec<_> = query
         .iter()
         .filter(|parameter| parameter.get("disabled").is_none())
-        .filter_map(|parameter| Some((parameter["key"].as_str()?, parameter["value"].as_str()?)))
+        .filter_map(|parameter| {
+            Some((
+                at(parameter, "key").as_str()?,
+                at(parameter, "value").as_str()?,
+            ))
+        })
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     if !sent.is_empty() {
         raw.push('?');
         raw.push_str(&sent.join("&"));
     }
-    let mut url = json!({ "raw": raw, "host": ["{{baseUrl}}"], "path": segments });
+    let mut url = Map::new();
+    url.insert("raw".to_owned(), Value::String(raw));
+    url.insert("host".to_owned(), json!(["{{baseUrl}}"]));
+    url.insert("path".to_owned(), json!(segments));
     let variables: Vec<_> = parameters(operation, "path").map(given).collect();
     for (name, list) in [("query", query), ("variable", variables)] {
         if !list.is_empty() {
-            url[name] = Value::Array(list);
+            url.insert(name.to_owned(), Value::Array(list));
         }
     }
-    url
+    Value::Object(url)
 }
 
 fn variable(name: &str) -> String {
@@ -165,16 +170,21 @@ fn variable(name: &str) -> String {
 
 /// A parameter with its example. One without an example is there to be switched on.
 fn given(parameter: &Value) -> Value {
-    let example = &parameter["example"];
-    let mut given = json!({
-        "key": parameter["name"],
-        "value": example.as_str().map_or_else(|| written(example), str::to_owned),
-        "description": parameter["description"],
-    });
+    let example = at(parameter, "example");
+    let mut given = Map::new();
+    let value = example
+        .as_str()
+        .map_or_else(|| written(example), str::to_owned);
+    given.insert("key".to_owned(), at(parameter, "name").clone());
+    given.insert("value".to_owned(), Value::String(value));
+    given.insert(
+        "description".to_owned(),
+        at(parameter, "description").clone(),
+    );
     if example.is_null() {
-        given["disabled"] = Value::Bool(true);
+        given.insert("disabled".to_owned(), Value::Bool(true));
     }
-    given
+    Value::Object(given)
 }
 
 fn written(example: &Value) -> String {
@@ -186,7 +196,12 @@ fn written(example: &Value) -> String {
 }
 
 fn parameters<'a>(operation: &'a Value, place: &'a str) -> impl Iterator<Item = &'a Value> {
-    members(&operation["parameters"]).filter(move |parameter| parameter["in"] == place)
+    members(at(operation, "parameters")).filter(move |parameter| at(parameter, "in") == place)
+}
+
+/// A member; `null` where there is none.
+fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
 }
 
 fn members(list: &Value) -> impl Iterator<Item = &Value> {
@@ -198,11 +213,11 @@ fn example(document: &Value, content: &Value) -> Value {
     if let Some(example) = content.get("example") {
         return example.clone();
     }
-    let named = content["examples"].as_object();
+    let named = at(content, "examples").as_object();
     if let Some(example) = named.and_then(|examples| examples.values().next()) {
-        return example["value"].clone();
+        return at(example, "value").clone();
     }
-    of_schema(document, &content["schema"], DEPTH)
+    of_schema(document, at(content, "schema"), DEPTH)
 }
 
 fn of_schema(document: &Value, schema: &Value, depth: u8) -> Value {
@@ -218,10 +233,10 @@ fn of_schema(document: &Value, schema: &Value, depth: u8) -> Value {
             return example.clone();
         }
     }
-    if let Some(example) = members(&schema["examples"]).next() {
+    if let Some(example) = members(at(schema, "examples")).next() {
         return example.clone();
     }
-    if let Some(properties) = schema["properties"].as_object() {
+    if let Some(properties) = at(schema, "properties").as_object() {
         let examples = properties
             .iter()
             .map(|(name, schema)| (name.clone(), of_schema(document, schema, depth - 1)));
@@ -229,8 +244,8 @@ fn of_schema(document: &Value, schema: &Value, depth: u8) -> Value {
     }
     let choices = ["oneOf", "anyOf", "allOf"]
         .iter()
-        .flat_map(|name| members(&schema[*name]));
-    let mut choices = choices.filter(|choice| choice["type"] != "null");
+        .flat_map(|name| members(at(schema, name)));
+    let mut choices = choices.filter(|choice| at(choice, "type") != "null");
     if let Some(choice) = choices.next() {
         return of_schema(document, choice, depth - 1);
     }
