@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Durability, Eviction, Increment, Keyspace, Level, Meta, Options, Policy,
-    Progress, Store, WriteError, block_on,
+    Clock, Conditions, Durability, Eviction, Increment, Keyspace, Level, Meta, Operation, Options,
+    Policy, Progress, Store, WriteError, block_on,
 };
 
 const KIB: u64 = 1 << 10;
@@ -185,6 +185,10 @@ fn write_mixed(store: &Store, cache: &Arc<Keyspace>, seed: u64) {
                 block_on(store.increment(cache, key.as_bytes(), &one, Level::Written)).unwrap();
             }
             4 => {
+                let keys: Vec<_> = (0..6).map(|n| format!("{}", (state + n) % 2_000)).collect();
+                block_on(store.batch(cache, mixed(store, &keys), Level::Written)).unwrap();
+            }
+            5 => {
                 let far = Some(u64::MAX >> 24);
                 block_on(store.touch(cache, key.as_bytes(), far, &whenever, Level::Written))
                     .unwrap();
@@ -194,6 +198,66 @@ fn write_mixed(store: &Store, cache: &Arc<Keyspace>, seed: u64) {
                 put(store, cache, &key, len).unwrap();
             }
         }
+    }
+}
+
+/// Puts all keys but the last, which is deleted.
+fn mixed<'k>(store: &Store, keys: &'k [String]) -> Vec<Operation<'k>> {
+    let (last, keys) = keys.split_last().unwrap();
+    let mut operations = puts(store, keys, 400);
+    operations.push(Operation::Delete {
+        key: last.as_bytes(),
+        when: Conditions::default(),
+    });
+    operations
+}
+
+fn puts<'k>(store: &Store, keys: &'k [String], len: usize) -> Vec<Operation<'k>> {
+    let meta = Meta::of_type(Meta::TEXT);
+    let put = |key: &String| Operation::Put {
+        draft: store.draft(key.as_bytes(), len, &meta, None).unwrap(),
+        when: Conditions::default(),
+    };
+    keys.iter().map(put).collect()
+}
+
+#[test]
+fn a_batch_fits_whole_or_is_refused_whole() {
+    for eviction in [Eviction::Sieve, Eviction::None] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            max_record_bytes: 256 << 10,
+            ..options()
+        };
+        let store = open_with(dir.path(), options.clone());
+        let cache = set(&store, &bounded(Durability::Written, 64 * KIB, eviction));
+        for n in 0..20 {
+            put(&store, &cache, &format!("old/{n}"), 1_000).unwrap();
+        }
+        let keys = |count: u32| -> Vec<_> { (0..count).map(|n| format!("{n}")).collect() };
+        let before = contents(&store, &cache);
+        let many = keys(80);
+        let refused = block_on(store.batch(&cache, puts(&store, &many, 1_000), Level::Written));
+        assert!(
+            matches!(refused, Err(WriteError::KeyspaceFull { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(contents(&store, &cache), before, "nobody left in vain");
+        let large = keys(2);
+        let refused = block_on(store.batch(&cache, puts(&store, &large, 70_000), Level::Written));
+        assert!(
+            matches!(refused, Err(WriteError::EntryTooLarge { .. })),
+            "{refused:?}"
+        );
+        let fitting = keys(40);
+        let batch = block_on(store.batch(&cache, puts(&store, &fitting, 300), Level::Written));
+        block_on(store.wait_durable(batch.unwrap().own.unwrap())).unwrap();
+        let after = contents(&store, &cache);
+        assert!(fitting.iter().all(|key| after.contains_key(key.as_bytes())));
+        assert!(store.keyspace_stats(&cache).bytes <= 64 * KIB);
+        drop(store);
+        let store = open_with(dir.path(), options);
+        assert_eq!(contents(&store, &store.keyspace("cache").unwrap()), after);
     }
 }
 

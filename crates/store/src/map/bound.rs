@@ -110,6 +110,12 @@ impl Shard {
         })
     }
 
+    /// Whether a change would find room once everything has left that may for room. Where nothing may, only trying tells.
+    pub(crate) fn could_hold(&self, need: &Need<'_>) -> bool {
+        let least = self.pinned + need.kept + need.growth;
+        need.growth == 0 || self.sieve.is_none() || self.share.is_none_or(|share| least <= share)
+    }
+
     /// Makes room for a change. `out` is what has left, whatever the outcome, and has to be logged.
     pub(crate) fn make_room(
         &mut self,
@@ -121,7 +127,7 @@ impl Shard {
         let Some(share) = self.share.filter(|_| self.lacks(need.growth)) else {
             return Room::Made;
         };
-        if self.sieve.is_some() && self.pinned + need.kept + need.growth > share {
+        if !self.could_hold(need) {
             // Nobody leaves in vain.
             return Room::Full;
         }

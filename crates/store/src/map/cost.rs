@@ -10,7 +10,8 @@
 //! in an index whose chunks are at least half full (8.1), links and bit of the eviction order (9.2). An expiry is 16 bytes
 //! in a tree whose nodes may be little more than half full (40 with the nodes above). It knows nothing but sizes.
 
-use super::Entry;
+use super::entry::{Entry, HEADER};
+use crate::int::wide;
 
 /// Most bytes that the tables around an entry take for it.
 const TABLES: u64 = 48;
@@ -24,6 +25,11 @@ const PAGE: u64 = 4 << 10;
 pub(crate) fn cost(entry: &Entry) -> u64 {
     let expiry = entry.expires_at_ms().map_or(0, |_| EXPIRY);
     size_class(entry.footprint()) + TABLES + expiry
+}
+
+/// What the mark of a deletion of `key` costs.
+pub(crate) fn of_mark(key: &[u8]) -> u64 {
+    size_class(HEADER + wide(key.len())) + TABLES
 }
 
 /// The most that an entry can cost whose key, value and facts have `bytes` together.

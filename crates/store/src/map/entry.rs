@@ -28,6 +28,9 @@ const BINARY: u64 = 1 << 63;
 /// In place of a facts id, but for [`OWNED`], which tells as it does there: the facts themselves follow.
 const INLINE: u32 = !OWNED;
 
+/// Bytes of an entry's allocation before its own.
+pub(super) const HEADER: u64 = 32;
+
 /// The longest key, in bytes, whatever the limits say: 16 bits hold its length.
 pub const MAX_KEY_BYTES: usize = 65_535;
 
@@ -262,7 +265,7 @@ impl Entry {
 
     /// Bytes of memory that this entry's allocation takes.
     pub(crate) fn footprint(&self) -> u64 {
-        32 + wide(self.bytes().len())
+        HEADER + wide(self.bytes().len())
     }
 
     /// The facts about the value; `table` is the one that the entry was made with.

@@ -4,13 +4,11 @@
 //! 2. The shards of all keys are locked, ascending. Every condition and every sum is decided on the state before the batch.
 //! 3. One revision, one record: its parts in the order puts, increments, deletes. Everything is applied; unlock.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use parking_lot::RwLockWriteGuard;
-
-use super::change::Draft;
+use super::bound::{Brought, Left, Locked, NotMade, Spare};
+use super::change::{Draft, Queued};
 use super::condition::Conditions;
 use super::counter::{self, Increment, Planned, Unplanned};
 use super::{Core, Store, Version};
@@ -19,6 +17,7 @@ use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup, Place, Shard};
 use crate::record::{self, BATCH_PART, batch_part, kind};
+use bytes::Bytes;
 
 /// One operation of an atomic batch.
 #[derive(Debug)]
@@ -164,7 +163,7 @@ impl Store {
         operations: Vec<Operation<'_>>,
         level: Level,
     ) -> Result<Batch, WriteError> {
-        let mut keyspace = keyspace;
+        let (mut keyspace, mut ahead) = (keyspace, 0);
         let mut operations = operations;
         let len = 4 + operations.iter().map(Operation::payload_len).sum::<u64>();
         let grows = |operation: &Operation<'_>| {
@@ -179,12 +178,14 @@ impl Store {
             Purpose::Shrink
         };
         loop {
-            let grant = self.core.grant(keyspace, len, purpose).await?;
-            match self.core.batch(keyspace, operations, level, grant) {
+            let spare = self.core.spare(keyspace, len, purpose, ahead).await?;
+            match self.core.batch(keyspace, operations, level, spare) {
                 Ok(batch) => return Ok(batch),
-                Err(returned) => operations = returned,
+                Err((returned, why)) => {
+                    operations = returned;
+                    (keyspace, ahead) = why.next(keyspace)?;
+                }
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 }
@@ -197,8 +198,17 @@ enum Decided {
     Increment(Planned),
 }
 
-/// The shards of a batch, locked in ascending order.
-type Locked<'k> = BTreeMap<usize, RwLockWriteGuard<'k, Shard>>;
+impl<'a> Brought<'a> {
+    /// What an operation brings; `None` where it changes nothing.
+    fn by(operation: &'a Operation<'_>, decided: &'a Decided) -> Option<Self> {
+        match (operation, decided) {
+            (Operation::Put { draft, .. }, _) => Some(Self::Entry(draft.entry())),
+            (_, Decided::Increment(planned)) => Some(Self::Entry(&planned.entry)),
+            (operation, Decided::Delete { existed: true }) => Some(Self::Mark(operation.key())),
+            (_, Decided::Delete { existed: false } | Decided::Get(_) | Decided::Put { .. }) => None,
+        }
+    }
+}
 
 /// The record of a batch while it is put together.
 struct Parts {
@@ -222,14 +232,14 @@ impl Parts {
 }
 
 impl Core {
-    /// Gives the operations back where the keyspace was dropped.
+    /// Gives the operations back where the keyspace was dropped or holds no room yet.
     fn batch<'a>(
         &self,
         keyspace: &Keyspace,
         operations: Vec<Operation<'a>>,
         level: Level,
-        grant: Option<Grant>,
-    ) -> Result<Batch, Vec<Operation<'a>>> {
+        spare: Spare,
+    ) -> Result<Batch, (Vec<Operation<'a>>, NotMade)> {
         let places: Vec<Place> = operations
             .iter()
             .map(|operation| keyspace.map.place(operation.key()))
@@ -242,7 +252,7 @@ impl Core {
             .map(|shard| (shard, keyspace.map.write(shard)))
             .collect();
         if keyspace.is_dropped() {
-            return Err(operations);
+            return Err((operations, NotMade::Dropped));
         }
         let mut seen = 0;
         let decided = self.decide_all(keyspace, &locked, &operations, &places, now_ms, &mut seen);
@@ -256,18 +266,21 @@ impl Core {
                 });
             }
         };
-        add_small(keyspace, &operations, &decided, &mut parts);
-        let changes = parts.count > 0;
-        let payload = parts.finish();
-        let hold = || payload.clone();
-        let queued = changes.then(|| {
-            let fields = (kind::BATCH, now_ms, level);
-            self.queue_with(grant.as_ref(), fields, |_| Payload {
-                prefix: &[],
-                body: &payload,
-                hold: Some(&hold),
-            })
+        let steps = operations.iter().zip(&places).zip(&decided);
+        let brought = steps.filter_map(|((operation, place), decided)| {
+            Brought::by(operation, decided).map(|brings| (*place, brings))
         });
+        let brought: Vec<_> = brought.collect();
+        let (left, made) = self.room_for_all(keyspace, &mut locked, &brought, &spare);
+        drop(brought);
+        if let Err(why) = made {
+            drop(locked);
+            left.settle(self, None, spare.grant);
+            return Err((operations, why));
+        }
+        add_small(keyspace, &operations, &decided, &mut parts);
+        let grant = spare.grant;
+        let queued = self.queue_parts(grant.as_ref(), parts, (now_ms, level), &left);
         let own = queued.as_ref().map(|queued| queued.revision);
         let mut applying = Applying {
             locked: &mut locked,
@@ -283,14 +296,34 @@ impl Core {
         let gone = applying.gone;
         drop(locked);
         drop(gone);
-        if let Some(queued) = queued {
-            queued.settle(grant);
-        }
+        left.settle(self, queued, grant);
         Ok(Batch {
             outcome: Batched::Done(done),
             seen,
             own,
         })
+    }
+
+    /// Queues the record of a batch, if it changes anything.
+    fn queue_parts<'l>(
+        &'l self,
+        grant: Option<&Grant>,
+        parts: Parts,
+        (now_ms, level): (u64, Level),
+        left: &Left<'_>,
+    ) -> Option<Queued<'l>> {
+        if parts.count == 0 {
+            return None;
+        }
+        let payload = parts.finish();
+        let hold = || payload.clone();
+        let (code, prefix) = left.in_front_of(kind::BATCH, Vec::new());
+        let queued = self.queue_with(grant, (code, now_ms, level), |_| Payload {
+            prefix: &prefix,
+            body: &payload,
+            hold: Some(&hold),
+        });
+        Some(queued)
     }
 
     /// The parts of all puts, for a record of time `time_ms`.

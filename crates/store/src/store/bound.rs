@@ -2,8 +2,11 @@
 //! lets them leave and names them in front of its own record. Where more has to leave than may at once, they leave by
 //! records of their own, and the change tries again.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use parking_lot::RwLockWriteGuard;
 
 use super::Core;
 use super::change::Queued;
@@ -11,7 +14,7 @@ use crate::error::WriteError;
 use crate::int::{narrow, wide};
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Purpose, Wake};
-use crate::map::{Allowance, Entry, Keyspace, Need, Room, Shard, Victims, cost};
+use crate::map::{Allowance, Entry, Keyspace, Need, Place, Room, Shard, Victims, cost};
 use crate::record::{self, EVICT_BYTES, kind};
 
 /// Most bytes of keys that leave with one change, each with two for its length.
@@ -69,6 +72,51 @@ impl NotMade {
     }
 }
 
+/// What an operation of a batch brings to its key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Brought<'a> {
+    /// An entry.
+    Entry(&'a Entry),
+    /// The mark that this key was deleted.
+    Mark(&'a [u8]),
+}
+
+impl Brought<'_> {
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Entry(entry) => entry.key(),
+            Self::Mark(key) => key,
+        }
+    }
+
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Entry(entry) => cost::cost(entry),
+            Self::Mark(key) => cost::of_mark(key),
+        }
+    }
+}
+
+/// The shards of a batch, locked in ascending order.
+pub(super) type Locked<'k> = BTreeMap<usize, RwLockWriteGuard<'k, Shard>>;
+
+/// What a batch changes in one shard.
+#[derive(Debug, Default)]
+struct Sums {
+    /// What its keys cost now.
+    now: u64,
+    /// What of it could leave.
+    kept: u64,
+    /// What they will cost.
+    then: u64,
+}
+
+impl Sums {
+    fn growth(&self) -> u64 {
+        self.then.saturating_sub(self.now)
+    }
+}
+
 /// What has left for a change, still under the lock.
 #[derive(Debug)]
 pub(super) struct Left<'l> {
@@ -81,7 +129,7 @@ pub(super) struct Left<'l> {
 }
 
 impl Left<'_> {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self {
             victims: Victims::default(),
             front: Vec::new(),
@@ -166,60 +214,114 @@ impl Core {
         entry: &Entry,
         spare: &Spare,
     ) -> (Left<'_>, Result<(), NotMade>) {
-        let Some(limit) = shard.share() else {
-            return (Left::nothing(), Ok(()));
-        };
-        let cost = cost::cost(entry);
-        if cost > limit {
-            let why = WriteError::EntryTooLarge {
-                limit,
-                actual: cost,
-            };
-            return (Left::nothing(), Err(NotMade::Refused(why)));
+        let mut left = Left::nothing();
+        if shard.share().is_none() {
+            return (left, Ok(()));
         }
+        let cost = match fitting(shard, Brought::Entry(entry)) {
+            Ok(cost) => cost,
+            Err(why) => return (left, Err(why)),
+        };
         let (now, kept) = shard.standing(hash, entry.key());
         let need = Need {
             growth: cost.saturating_sub(now),
             kept,
             keep: &|other| other.key() == entry.key(),
         };
-        self.make_room(keyspace, shard, &need, spare)
+        let room = self.make_room(keyspace, shard, &need, spare, &mut left);
+        let made = self.tell(keyspace, spare, room, &mut left);
+        (left, made)
     }
 
-    /// Makes room in a shard, and logs what left where the change will not.
-    pub(super) fn make_room(
+    /// Makes room in every shard of a batch for what it brings there, less what that replaces.
+    pub(super) fn room_for_all(
+        &self,
+        keyspace: &Keyspace,
+        locked: &mut Locked<'_>,
+        brought: &[(Place, Brought<'_>)],
+        spare: &Spare,
+    ) -> (Left<'_>, Result<(), NotMade>) {
+        let mut left = Left::nothing();
+        if !keyspace.is_bounded() {
+            return (left, Ok(()));
+        }
+        let keys: HashSet<&[u8]> = brought.iter().map(|(_, brings)| brings.key()).collect();
+        let keep = |entry: &Entry| keys.contains(entry.key());
+        let sums = match sums_of(locked, brought) {
+            Ok(sums) => sums,
+            Err(why) => return (left, Err(why)),
+        };
+        let needs = sums.iter().map(|(number, sums)| {
+            let need = Need {
+                growth: sums.growth(),
+                kept: sums.kept,
+                keep: &keep,
+            };
+            (number, need)
+        });
+        let needs: Vec<_> = needs.collect();
+        let mut room = Room::Made;
+        // Nobody leaves one shard in vain, because another has no room.
+        let hopeless = |(number, need): &(&usize, Need<'_>)| {
+            locked
+                .get(*number)
+                .is_some_and(|shard| !shard.could_hold(need))
+        };
+        if needs.iter().any(hopeless) {
+            room = Room::Full;
+        }
+        for (number, need) in needs {
+            if let (Room::Made, Some(shard)) = (room, locked.get_mut(number)) {
+                room = self.make_room(keyspace, shard, &need, spare, &mut left);
+            }
+        }
+        let made = self.tell(keyspace, spare, room, &mut left);
+        (left, made)
+    }
+
+    /// Makes room in a shard. What leaves has to be told of.
+    fn make_room(
         &self,
         keyspace: &Keyspace,
         shard: &mut Shard,
         need: &Need<'_>,
         spare: &Spare,
-    ) -> (Left<'_>, Result<(), NotMade>) {
-        let mut left = Left::nothing();
+        left: &mut Left<'_>,
+    ) -> Room {
         if !shard.lacks(need.growth) {
-            return (left, Ok(()));
+            return Room::Made;
         }
         let allowance = self.allowance(spare, EVICTED_KEYS);
         let hash_of = |key: &[u8]| keyspace.map.place(key).hash;
-        let room = shard.make_room(need, &allowance, &hash_of, &mut left.victims);
+        shard.make_room(need, &allowance, &hash_of, &mut left.victims)
+    }
+
+    /// Sees to it that what has left is logged: in front of the change's record, or where there is no change yet or no place,
+    /// by a record of its own.
+    fn tell<'l>(
+        &'l self,
+        keyspace: &Keyspace,
+        spare: &Spare,
+        room: Room,
+        left: &mut Left<'l>,
+    ) -> Result<(), NotMade> {
         if !left.victims.is_empty() && spare.grant.is_some() {
-            left.front = told(keyspace, &left.victims);
-            let whole = wide(left.front.len()) + 1 + spare.len;
-            if room != Room::Made || whole > self.log.max_record_bytes() {
-                let alone = self.queue_evict(spare.grant.as_ref(), &left.front);
-                left.used = alone.used;
-                left.wake = alone.wake;
-                left.front = Vec::new();
+            let front = told(keyspace, &left.victims);
+            let whole = wide(front.len()) + 1 + spare.len;
+            if room == Room::Made && whole <= self.log.max_record_bytes() {
+                left.front = front;
+            } else {
+                self.queue_evict(spare.grant.as_ref(), &front, left);
             }
         }
-        let made = match room {
+        match room {
             Room::Made => Ok(()),
             Room::Partly { key_bytes } => Err(NotMade::More { key_bytes }),
             Room::Full => {
                 let limit = keyspace.policy().max_bytes.unwrap_or(0);
                 Err(NotMade::Refused(WriteError::KeyspaceFull { limit }))
             }
-        };
-        (left, made)
+        }
     }
 
     /// Lets up to `keys` entries leave a shard that costs more than it may. How many bytes the next key has, where there is
@@ -236,9 +338,8 @@ impl Core {
         let hash_of = |key: &[u8]| keyspace.map.place(key).hash;
         let room = shard.fit(&allowance, &hash_of, &mut left.victims);
         if !left.victims.is_empty() && spare.grant.is_some() {
-            let alone = self.queue_evict(spare.grant.as_ref(), &told(keyspace, &left.victims));
-            left.used = alone.used;
-            left.wake = alone.wake;
+            let front = told(keyspace, &left.victims);
+            self.queue_evict(spare.grant.as_ref(), &front, &mut left);
         }
         match room {
             Room::Partly { key_bytes } => (Some(key_bytes), left),
@@ -254,10 +355,43 @@ impl Core {
         }
     }
 
-    fn queue_evict(&self, grant: Option<&Grant>, payload: &[u8]) -> Queued<'_> {
+    fn queue_evict<'l>(&'l self, grant: Option<&Grant>, payload: &[u8], left: &mut Left<'l>) {
         let fields = (kind::EVICT, self.clock.now_ms(), Level::Written);
-        self.queue(grant, fields, payload, None)
+        let alone = self.queue(grant, fields, payload, None);
+        left.used = alone.used;
+        left.wake = alone.wake;
     }
+}
+
+/// What `brings` costs, where its shard can ever hold it.
+fn fitting(shard: &Shard, brings: Brought<'_>) -> Result<u64, NotMade> {
+    let actual = brings.cost();
+    match shard.share() {
+        Some(limit) if actual > limit && matches!(brings, Brought::Entry(_)) => {
+            let why = WriteError::EntryTooLarge { limit, actual };
+            Err(NotMade::Refused(why))
+        }
+        Some(_) | None => Ok(actual),
+    }
+}
+
+/// What a batch changes in each of its shards.
+fn sums_of(
+    locked: &Locked<'_>,
+    brought: &[(Place, Brought<'_>)],
+) -> Result<BTreeMap<usize, Sums>, NotMade> {
+    let mut all: BTreeMap<usize, Sums> = BTreeMap::new();
+    for (place, brings) in brought {
+        let Some(shard) = locked.get(&place.shard) else {
+            continue;
+        };
+        let (now, kept) = shard.standing(place.hash, brings.key());
+        let sums = all.entry(place.shard).or_default();
+        sums.now += now;
+        sums.kept += kept;
+        sums.then += fitting(shard, *brings)?;
+    }
+    Ok(all)
 }
 
 /// The payload that tells what has left.
