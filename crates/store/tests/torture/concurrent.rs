@@ -11,7 +11,8 @@ use std::thread;
 use standpipe_store::fs::fault::{Seeded, SimDir};
 use standpipe_store::{Conditions, Deleted, Level, Putted, Store, Version, Versions};
 
-use crate::harness::{self, Change, Model, NOW_MS, Seen, block_on, default_keyspace, open, rounds};
+use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace, open, rounds};
+use crate::promises::{Change, Key, Model};
 
 const CLIENTS: u64 = 4;
 
@@ -67,6 +68,10 @@ struct Client {
 
 fn name(key: u8) -> Vec<u8> {
     format!("key-{key}").into_bytes()
+}
+
+fn in_default(key: u8) -> Key {
+    ("default".to_owned(), name(key))
 }
 
 impl Client {
@@ -308,10 +313,12 @@ fn remember(model: &mut Model, calls: &[Call]) {
                     expires_at_ms: None,
                     version: harness::version(*version),
                 };
-                model.took(version.revision, Change::Put(name(*key), seen));
+                model.took(version.revision, Change::Put(in_default(*key), seen));
             }
-            Did::Delete { key, revision } => model.took(*revision, Change::Delete(name(*key))),
-            Did::Flush { revision } => model.took(*revision, Change::Flush),
+            Did::Delete { key, revision } => {
+                model.took(*revision, Change::Delete(in_default(*key)));
+            }
+            Did::Flush { revision } => model.took(*revision, Change::Flush("default".to_owned())),
             Did::Saw { .. } => {}
         }
         if call.ended.is_some() {

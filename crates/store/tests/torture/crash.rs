@@ -8,7 +8,8 @@ use std::time::Duration;
 use standpipe_store::fs::fault::{AllLost, Call, SimDir};
 use standpipe_store::{Conditions, Level, Store};
 
-use crate::harness::{self, block_on, contents, default_keyspace, open, rounds};
+use crate::harness::{self, block_on, default_keyspace, open, rounds};
+use crate::promises::contents;
 use crate::workload::Workload;
 
 /// Writes, crashes, recovers, writes again, crashes again, inside recovery and compaction too.

@@ -11,7 +11,8 @@ use standpipe_store::fs::fault::{
 };
 use standpipe_store::{Clock, CompactError, Conditions, Level, Options, Store, WriteError};
 
-use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen, until};
+use crate::harness::{self, block_on, default_keyspace, open, seen, until};
+use crate::promises::{Change, Model, of_default};
 
 /// Says which fault was planned when a test panics.
 struct Planned(String);
@@ -87,7 +88,7 @@ impl Client {
             Ok(put) => {
                 assert!(!self.lost, "a poisoned store took a write");
                 let entry = store.get(&keyspace, key.as_bytes()).entry.unwrap();
-                let change = Change::Put(key.as_bytes().to_vec(), seen(store, &entry));
+                let change = Change::Put(of_default(key), seen(store, &entry));
                 self.model.took(put.own.unwrap(), change);
                 self.wait(store, put.seen.max(put.own.unwrap()));
             }
@@ -106,8 +107,7 @@ impl Client {
                     "a poisoned store took a delete"
                 );
                 if let Some(own) = delete.own {
-                    self.model
-                        .took(own, Change::Delete(key.as_bytes().to_vec()));
+                    self.model.took(own, Change::Delete(of_default(key)));
                 }
                 self.wait(store, delete.seen.max(delete.own.unwrap_or(0)));
             }

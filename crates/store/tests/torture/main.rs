@@ -16,5 +16,7 @@ mod crash;
 mod faults;
 mod harness;
 mod model;
+mod operations;
+mod promises;
 mod recovery;
 mod workload;

@@ -13,7 +13,8 @@ use standpipe_store::fs::Dir as _;
 use standpipe_store::fs::fault::{SECTOR, SimDir};
 use standpipe_store::{Clock, Conditions, Level, OpenError, Options, Store};
 
-use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen, until};
+use crate::harness::{self, block_on, default_keyspace, open, seen, until};
+use crate::promises::{Change, Model, of_default};
 
 /// A small store as a crash or a clean stop left it.
 struct Reference {
@@ -81,10 +82,7 @@ fn put(store: &Store, model: &mut Model, key: &str, value: &[u8]) -> u64 {
     let put = block_on(put).unwrap();
     let revision = put.own.unwrap();
     let entry = store.get(&keyspace, key.as_bytes()).entry.unwrap();
-    model.took(
-        revision,
-        Change::Put(key.as_bytes().to_vec(), seen(store, &entry)),
-    );
+    model.took(revision, Change::Put(of_default(key), seen(store, &entry)));
     revision
 }
 

@@ -6,10 +6,11 @@ use std::thread;
 
 use standpipe_store::fs::fault::{SECTOR, Seeded, SimDir};
 use standpipe_store::{
-    Clock, Conditions, Deleted, Durability, Level, Meta, Options, Putted, Store, Versions,
+    Clock, Conditions, Deleted, Keyspace, Level, Meta, Options, Putted, Store, Versions,
 };
 
-use crate::harness::{self, Change, Model, block_on, default_keyspace, open, seen};
+use crate::harness::{self, block_on, open, seen};
+use crate::promises::{Change, Key, Model};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +59,6 @@ impl Workload {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Seeded::new(seed);
         let mut options = harness::small();
-        options.default_durability = Some([Durability::Synced, Durability::Written][dice.below(2)]);
         options.shards = [1, 4][dice.below(2)];
         Self {
             seed,
@@ -74,7 +74,7 @@ impl Workload {
         }
     }
 
-    fn say(&mut self, line: String) {
+    pub(crate) fn say(&mut self, line: String) {
         self.trace.push(line);
     }
 
@@ -155,7 +155,7 @@ impl Workload {
 
     /// Does one thing. Errors are fine where the machine is off, and nowhere else.
     pub(crate) fn act(&mut self) {
-        match self.dice.below(100) {
+        match self.dice.below(130) {
             0..50 => self.put(),
             50..60 => self.delete(),
             60..62 => self.flush(),
@@ -169,22 +169,30 @@ impl Workload {
                 self.say(format!("{ms} ms pass"));
             }
             97..99 => self.restart(),
-            _ => {
+            99 => {
                 self.end_by(End::Process);
                 self.recover();
             }
+            _ => self.operate(),
         }
     }
 
-    fn level(&mut self) -> Level {
+    /// One of the keyspaces that there are.
+    pub(crate) fn keyspace(&mut self) -> Arc<Keyspace> {
+        let all = self.store().keyspaces();
+        let at = self.dice.below(all.len());
+        Arc::clone(&all[at])
+    }
+
+    pub(crate) fn level(&mut self) -> Level {
         [Level::Durable, Level::Written][self.dice.below(2)]
     }
 
-    fn key(&mut self) -> Vec<u8> {
+    pub(crate) fn key(&mut self) -> Vec<u8> {
         format!("key-{}", self.dice.below(10)).into_bytes()
     }
 
-    fn value(&mut self) -> Vec<u8> {
+    pub(crate) fn value(&mut self) -> Vec<u8> {
         let len = match self.dice.below(20) {
             0 => 0,
             1..14 => self.dice.below(100),
@@ -197,14 +205,19 @@ impl Workload {
         text.into_bytes().into_iter().cycle().take(len).collect()
     }
 
+    /// A time to leave at, some time soon, or none.
+    pub(crate) fn expiry(&mut self) -> Option<u64> {
+        let lifetime = self.dice.bits() % 5_000 + 1;
+        (self.dice.below(5) == 0).then_some(self.clock.now_ms() + lifetime)
+    }
+
     fn put(&mut self) {
-        let key = self.key();
-        self.put_when(&key, &Conditions::default());
+        let (keyspace, key) = (self.keyspace(), self.key());
+        self.put_when(&keyspace, &key, &Conditions::default());
     }
 
     fn conditional_put(&mut self) {
-        let key = self.key();
-        let keyspace = default_keyspace(self.store());
+        let (keyspace, key) = (self.keyspace(), self.key());
         let current = self.store().get(&keyspace, &key).entry;
         let current = current.map(|entry| self.store().version(&entry));
         let versions: Vec<_> = current.into_iter().collect();
@@ -219,49 +232,46 @@ impl Workload {
                 ..Conditions::default()
             }
         };
-        self.put_when(&key, &when);
+        self.put_when(&keyspace, &key, &when);
     }
 
-    fn put_when(&mut self, key: &[u8], when: &Conditions<'_>) {
+    fn put_when(&mut self, keyspace: &Arc<Keyspace>, key: &[u8], when: &Conditions<'_>) {
         let value = self.value();
-        let lifetime = self.dice.bits() % 5_000 + 1;
-        let expires = (self.dice.below(5) == 0).then_some(self.clock.now_ms() + lifetime);
+        let expires = self.expiry();
         let content_type = ["a/b", Meta::TEXT, Meta::BINARY][self.dice.below(3)];
         let level = self.level();
         let store = self.store().clone();
         let draft = harness::draft(&store, key, &value, content_type, expires);
-        let keyspace = default_keyspace(&store);
-        let existed = store.get(&keyspace, key).entry.is_some();
-        let put = match block_on(store.put(&keyspace, draft, when, level)) {
+        let existed = store.get(keyspace, key).entry.is_some();
+        let put = match block_on(store.put(keyspace, draft, when, level)) {
             Ok(put) => put,
             Err(e) => return self.failed("put", &e),
         };
+        let of = (keyspace.name().to_owned(), key.to_vec());
         match put.outcome {
             Putted::Stored { version, created } => {
                 assert_eq!(created, !existed, "created");
-                let entry = store.get(&keyspace, key).entry.unwrap();
+                let entry = store.get(keyspace, key).entry.unwrap();
                 let shown = seen(&store, &entry);
                 assert_eq!((&shown.value, shown.expires_at_ms), (&value, expires));
                 assert_eq!(shown.version, harness::version(version));
                 assert_eq!(put.own, Some(version.revision));
                 self.say(format!("put {} = {}", version.revision, shown.value.len()));
-                self.model
-                    .took(version.revision, Change::Put(key.to_vec(), shown));
+                self.model.took(version.revision, Change::Put(of, shown));
             }
             Putted::Refused { current } => {
                 assert_eq!(put.own, None);
                 assert_eq!(current.is_some(), existed);
                 self.say(format!("put refused, seen {}", put.seen));
-                self.rests(key, put.seen);
+                self.rests(&of, put.seen);
             }
         }
         self.maybe_wait(put.seen.max(put.own.unwrap_or(0)));
     }
 
     fn delete(&mut self) {
-        let key = self.key();
+        let (keyspace, key) = (self.keyspace(), self.key());
         let store = self.store().clone();
-        let keyspace = default_keyspace(&store);
         let existed = store.get(&keyspace, &key).entry.is_some();
         let level = self.level();
         let when = Conditions::default();
@@ -271,7 +281,8 @@ impl Workload {
             Err(e) => return self.failed("delete", &e),
         };
         self.say(format!("delete {:?}", delete.own));
-        self.rests(&key, delete.seen);
+        let of = (keyspace.name().to_owned(), key);
+        self.rests(&of, delete.seen);
         match delete.outcome {
             Deleted::Removed => assert!(existed),
             Deleted::Absent => assert!(!existed),
@@ -279,13 +290,13 @@ impl Workload {
         }
         let seen = delete.seen.max(delete.own.unwrap_or(0));
         if let Some(own) = delete.own {
-            self.model.took(own, Change::Delete(key));
+            self.model.took(own, Change::Delete(of));
         }
         self.maybe_wait(seen);
     }
 
     /// An answer waits for the newest change of its key, unless that is durable already.
-    fn rests(&self, key: &[u8], seen: u64) {
+    pub(crate) fn rests(&self, key: &Key, seen: u64) {
         let newest = self.model.newest_of(key);
         let durable = self.store().has_reached(Level::Durable, newest);
         assert!(
@@ -295,31 +306,30 @@ impl Workload {
     }
 
     fn flush(&mut self) {
+        let keyspace = self.keyspace();
         let store = self.store().clone();
         let level = self.level();
-        let flush = match block_on(store.flush(&default_keyspace(&store), level)) {
+        let flush = match block_on(store.flush(&keyspace, level)) {
             Ok(flush) => flush,
             Err(e) => return self.failed("flush", &e),
         };
         self.say(format!("flush {:?}", flush.own));
         if let Some(own) = flush.own {
-            self.model.took(own, Change::Flush);
+            self.model
+                .took(own, Change::Flush(keyspace.name().to_owned()));
         }
         self.maybe_wait(flush.seen.max(flush.own.unwrap_or(0)));
     }
 
     /// Reads a key and is told of it: from then on what was shown must survive.
     fn read(&mut self) {
-        let key = self.key();
+        let (keyspace, key) = (self.keyspace(), self.key());
         let store = self.store().clone();
-        let read = store.get(&default_keyspace(&store), &key);
+        let read = store.get(&keyspace, &key);
         let now_ms = self.clock.now_ms();
-        let expected = self
-            .model
-            .contents(self.model.newest(), now_ms)
-            .remove(&key);
+        let expected = self.model.keyspace(keyspace.name(), now_ms).remove(&key);
         assert_eq!(read.entry.map(|entry| seen(&store, &entry)), expected);
-        self.rests(&key, read.seen);
+        self.rests(&(keyspace.name().to_owned(), key), read.seen);
         self.wait_for(read.seen);
     }
 
@@ -335,7 +345,7 @@ impl Workload {
         }
     }
 
-    fn maybe_wait(&mut self, revision: u64) {
+    pub(crate) fn maybe_wait(&mut self, revision: u64) {
         if self.dice.below(3) == 0 {
             self.wait_for(revision);
         }
@@ -372,7 +382,7 @@ impl Workload {
         self.recover();
     }
 
-    fn failed(&mut self, what: &str, error: &dyn std::error::Error) {
+    pub(crate) fn failed(&mut self, what: &str, error: &dyn std::error::Error) {
         self.say(format!("{what}: {error}"));
         assert!(
             self.sim.is_off(),
