@@ -274,6 +274,9 @@ impl Keyspaces {
     /// The ids that records behind revision `s` may name although they were dropped, and the last id that was dropped at
     /// all, so that no id is given out twice.
     pub(crate) fn dropped_since(&self, s: u64) -> Vec<u32> {
+        if cfg!(feature = "bug-drop-forgotten") {
+            return Vec::new();
+        }
         let table = self.table.read();
         let last = table.dropped.last_key_value().map(|(id, _)| *id);
         let since = |(id, revision): (&u32, &u64)| *revision > s || Some(*id) == last;

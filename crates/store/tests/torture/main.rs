@@ -19,4 +19,5 @@ mod model;
 mod operations;
 mod promises;
 mod recovery;
+mod sums;
 mod workload;
