@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use standpipe_store::fs::fault::{AllLost, Call, SimDir};
-use standpipe_store::{Conditions, Level, Store};
+use standpipe_store::{Conditions, Level, Policy, Store};
 
 use crate::harness::{self, block_on, default_keyspace, open, rounds};
 use crate::promises::contents;
@@ -109,4 +109,32 @@ fn a_snapshot_never_forgets_a_key_whose_deletion_a_crash_takes_back() {
     );
     assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
     assert_eq!(compacted.recv(), Ok(true));
+}
+
+/// Records behind the snapshot name a keyspace that was dropped before the snapshot was finished.
+#[test]
+fn a_keyspace_dropped_while_a_snapshot_is_written_is_skipped_by_replay() {
+    let (sim, clock, options) = (SimDir::new(), harness::clock(), harness::small());
+    let store = open(&sim, &options, &clock).unwrap();
+    let policy = Policy::default();
+    block_on(store.set_keyspace("gone", &policy, 9)).unwrap();
+    let gone = store.keyspace("gone").unwrap();
+    put(&store, b"stays");
+    sim.hold(Call::Create, "snapshot-");
+    let folding = {
+        let store = store.clone();
+        thread::spawn(move || block_on(store.compact()))
+    };
+    sim.wait_held(1);
+    let draft = harness::draft(&store, b"key", b"value", "a/b", None);
+    block_on(store.put(&gone, draft, &Conditions::default(), Level::Durable)).unwrap();
+    let dropped = block_on(store.drop_keyspace(&gone, Level::Durable)).unwrap();
+    sim.release(Call::Create);
+    folding.join().unwrap().unwrap();
+    block_on(store.wait_durable(dropped.unwrap())).unwrap();
+    let after = open(&sim.crash_image(&mut AllLost), &options, &clock).unwrap();
+    assert_eq!(contents(&after), contents(&store));
+    assert!(after.keyspace("gone").is_none());
+    block_on(after.set_keyspace("gone", &policy, 9)).unwrap();
+    assert!(after.keyspace("gone").unwrap().id() > gone.id());
 }
