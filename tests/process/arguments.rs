@@ -128,7 +128,8 @@ fn cachepumps_spellings_of_the_flags_work() {
 
 #[test]
 fn what_check_prints_is_a_configuration_of_the_same_meaning() {
-    let text = "server: { allowed_hosts: [a.test, b.test], endpoint: '[::1]:9' }\nstorage: { path: \"it's here\" }\n";
+    let text = "server: { allowed_hosts: [a.test, b.test], endpoint: '[::1]:9' }\nstorage: { path: \"it's here\" }\n\
+                keyspaces: { 'on': { ttl: 5m }, '07': {}, -: { max_bytes: 1MiB }, 'null': {}, a-b: { eviction: none } }\n";
     let place = Place::new().with_file("config.yml", text);
     let first = place.run(&["check"]);
     assert_eq!(first.code, Some(0), "{first:?}");
@@ -141,11 +142,18 @@ fn what_check_prints_is_a_configuration_of_the_same_meaning() {
             .collect()
     };
     assert_eq!(values(&first.stdout), values(&second.stdout));
-    assert!(
-        values(&first.stdout).contains(&"  path: 'it''s here'".to_owned()),
-        "{}",
-        first.stdout
-    );
+    for line in [
+        "  path: 'it''s here'",
+        "  'on':",
+        "    ttl: 5m",
+        "    durability: synced",
+    ] {
+        assert!(
+            values(&first.stdout).contains(&line.to_owned()),
+            "{line} is missing in {}",
+            first.stdout
+        );
+    }
 }
 
 #[test]
