@@ -2,10 +2,12 @@
 //! page cannot choose: whose name the request was sent to (DNS rebinding), and which site sent it (cross-site requests).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use actix_web::dev::RequestHead;
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName};
+use arc_swap::ArcSwap;
 
 use super::code::Code;
 use super::problem::Problem;
@@ -19,10 +21,22 @@ pub(crate) enum Hosts {
     /// Any: the address is not loopback, so a name is no protection.
     Any,
     /// `localhost`, IP literals and these.
-    Only(Vec<String>),
+    Only(ArcSwap<Vec<String>>),
 }
 
 impl Hosts {
+    /// Those that the options allow.
+    pub(crate) fn new(names: Option<Vec<String>>) -> Self {
+        names.map_or(Self::Any, |names| Self::Only(ArcSwap::from_pointee(names)))
+    }
+
+    /// Answers to these names from now on. Where any name is answered to, that stays.
+    pub(crate) fn set(&self, names: Vec<String>) {
+        if let Self::Only(allowed) = self {
+            allowed.store(Arc::new(names));
+        }
+    }
+
     /// Refuses a request that was sent to another name. HTTP/1.0 without `Host` passes: no browser sends that.
     #[inline]
     pub(crate) fn check(&self, head: &RequestHead) -> Result<(), Problem> {
@@ -36,6 +50,7 @@ impl Hosts {
         if is_ip_literal(host) || host.eq_ignore_ascii_case("localhost") {
             return Ok(());
         }
+        let allowed = allowed.load();
         if allowed.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             return Ok(());
         }
@@ -127,7 +142,7 @@ mod tests {
         let request = TestRequest::get()
             .insert_header((header::HOST, host))
             .to_http_request();
-        let hosts = Hosts::Only(vec!["kv.example".to_owned()]);
+        let hosts = Hosts::new(Some(vec!["kv.example".to_owned()]));
         hosts
             .check(request.head())
             .map_err(|problem| problem.code())

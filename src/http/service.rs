@@ -77,11 +77,16 @@ impl Service {
             keyspaces: OnceLock::new(),
             metrics,
             budget,
-            hosts: options.hosts.map_or(Hosts::Any, Hosts::Only),
+            hosts: Hosts::new(options.hosts),
             gate: Gate::default(),
             limits: ArcSwap::from_pointee(options.limits),
             configuration: ArcSwap::default(),
         }
+    }
+
+    /// Replaces the names that a `Host` header may carry, where only some may.
+    pub fn set_hosts(&self, names: Vec<String>) {
+        self.hosts.set(names);
     }
 
     /// Everything that is counted.

@@ -36,6 +36,7 @@ const AT_ONCE: &[&str] = &[
     "limits.value_bytes",
     "limits.watch_duration",
     "logging.level",
+    "server.allowed_hosts",
     "server.reload_interval",
     "server.shutdown_delay",
 ];
@@ -203,6 +204,7 @@ impl Reload {
 
         keyspaces.set_options(keyspace_options(&options));
         service.set_limits(http_limits(&options));
+        service.set_hosts(options.allowed_hosts.clone());
         service.set_access(options.access.clone());
         logging::set_level(level);
 

@@ -224,6 +224,20 @@ fn a_setting_that_a_variable_covers_stays_covered() {
 }
 
 #[test]
+fn names_of_this_server_come_and_go() {
+    let place = place(OFTEN, "");
+    let server = place.serve(&[]).ready();
+    // A name in the target wins over the one in the header (RFC 9112, section 3.2.2).
+    let status = || server.ask("GET", "http://kv.test/v1/a").status;
+    assert_eq!(status(), 421);
+    let text = "server: { reload_interval: 10ms, allowed_hosts: [kv.test] }\n";
+    write(&place, text);
+    wait_until("a name of ours", || status() == 404);
+    write(&place, OFTEN);
+    wait_until("nobody's name", || status() == 421);
+}
+
+#[test]
 fn the_level_of_the_log_changes() {
     let place = place(SELDOM, "");
     let mut server = place.serve(&[]).ready();
