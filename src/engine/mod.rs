@@ -3,6 +3,7 @@
 //! It must not know HTTP, limits or defaults.
 
 mod embedded;
+mod operation;
 mod policy;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
+pub use operation::{Increment, Incremented, Touched};
 pub use policy::{Eviction, Policy};
 
 use crate::metrics::StoreMetrics;
@@ -394,6 +396,38 @@ impl Entries {
     ) -> Result<Delete, Failure> {
         match self {
             Self::Embedded(entries) => entries.delete(key, when, until).await,
+        }
+    }
+
+    /// The number that `key` counts, with its version; without a number where it is no counter.
+    pub async fn counter(&self, key: &[u8]) -> Result<Option<(Version, Option<i64>)>, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.counter(key).await,
+        }
+    }
+
+    /// Adds to the counter `key` in one step, making it where it is absent.
+    pub async fn increment(
+        &self,
+        key: &[u8],
+        increment: &Increment,
+        until: Durability,
+    ) -> Result<Incremented, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.increment(key, increment, until).await,
+        }
+    }
+
+    /// Lets `key` leave at another time, `None` is never, where the conditions hold. The value stays what it is.
+    pub async fn touch(
+        &self,
+        key: &[u8],
+        expires_at_ms: Option<u64>,
+        when: &Conditions,
+        until: Durability,
+    ) -> Result<Touched, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.touch(key, expires_at_ms, when, until).await,
         }
     }
 

@@ -92,10 +92,17 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         }
         Operation::PutValue | Operation::DeleteValue => Right::OnDefault(Verb::Write),
         Operation::FlushByDelete | Operation::FlushByPost => Right::OnDefault(Verb::Admin),
-        Operation::GetKey | Operation::HeadKey | Operation::ListKeys | Operation::GetEntry => {
-            Right::OnKeyspace(Verb::Read)
-        }
-        Operation::PutKey | Operation::DeleteKey => Right::OnKeyspace(Verb::Write),
+        Operation::GetKey
+        | Operation::HeadKey
+        | Operation::ListKeys
+        | Operation::GetEntry
+        | Operation::GetTtl
+        | Operation::GetCounter => Right::OnKeyspace(Verb::Read),
+        Operation::PutKey
+        | Operation::DeleteKey
+        | Operation::PutTtl
+        | Operation::DeleteTtl
+        | Operation::AddToCounter => Right::OnKeyspace(Verb::Write),
         Operation::FlushKeyspace => Right::OnKeyspace(Verb::Admin),
         Operation::Metrics | Operation::Limits | Operation::Snapshot => {
             Right::OnServer(Verb::Admin)

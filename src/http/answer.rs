@@ -82,9 +82,19 @@ fn outside(len: usize) -> Problem {
     .with_header(header::CONTENT_RANGE, text(format!("bytes */{len}")))
 }
 
-fn not_modified(entry: &Entry) -> HttpResponse {
+/// 304 for a reader that has this version of a value.
+pub(crate) fn not_modified(entry: &Entry) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::NOT_MODIFIED);
     freshness(response.headers_mut(), entry);
+    response
+}
+
+/// 304 for a reader that has this version of something that is told about a value.
+pub(crate) fn not_modified_version(version: Version) -> HttpResponse {
+    let mut response = HttpResponse::new(StatusCode::NOT_MODIFIED);
+    response
+        .headers_mut()
+        .insert(header::ETAG, etag::header(version));
     response
 }
 

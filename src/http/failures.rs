@@ -81,6 +81,24 @@ failures! {
         InvalidParameter UnknownParameter InvalidCursor KeyspaceNotFound TokenRequired Forbidden WrongHost Starting
         Overloaded DurabilityLost
     ]
+    /// Of reading when a value leaves.
+    TtlReadFailures: KeyReadFailures []
+    /// Of changing what is there already.
+    TtlWriteFailures [
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
+        KeyNotFound KeyspaceNotFound ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded
+        DurabilityLost DiskFull KeyspaceFull
+    ]
+    /// Of reading a counter.
+    CounterReadFailures: KeyReadFailures [NotACounter]
+    /// Of adding to a counter.
+    CounterWriteFailures [
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
+        KeyspaceNotFound CounterOutOfRange NotACounter TokenRequired Forbidden WrongHost Starting Draining Overloaded
+        DurabilityLost DiskFull KeyspaceFull
+    ]
+    /// Of receiving a few fields as JSON.
+    FieldFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidOperation]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

@@ -15,10 +15,17 @@ pub(crate) fn ttl(query: &Query<'_>) -> Result<Ttl, Problem> {
     let Some(text) = query.value("ttl") else {
         return Ok(Ttl::Unspecified);
     };
+    ttl_of(text).map_err(|why| Problem::new(Code::InvalidParameter, format!("ttl {why}")))
+}
+
+/// How long a text means, or what is wrong with it.
+pub(crate) fn ttl_of(text: &str) -> Result<Ttl, String> {
     if text == "none" {
         return Ok(Ttl::Forever);
     }
-    let refused = |why: &str| Problem::new(Code::InvalidParameter, format!("ttl={text:?} {why}"));
+    // What was sent is not told back beyond a few letters: in a body it can be long.
+    let shown = || text.chars().take(32).collect::<String>();
+    let refused = |why: &str| Err(format!("{:?} {why}", shown()));
     let unreadable =
         || refused("cannot be read: give 500ms, 90s, 15m, 2h, 7d, a number of seconds, or none");
     let (number, unit) = text.split_at(
@@ -31,18 +38,16 @@ pub(crate) fn ttl(query: &Query<'_>) -> Result<Ttl, Problem> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err(unreadable()),
+        _ => return unreadable(),
     };
     if number.is_empty() {
-        return Err(unreadable());
+        return unreadable();
     }
     // Too many digits is too long a time: say so, not that it cannot be read.
     let ttl_ms = number.parse().unwrap_or(u64::MAX).saturating_mul(unit_ms);
     match Duration::from_millis(ttl_ms) {
-        Duration::ZERO => Err(refused(
-            "would expire at once: use DELETE, or none to keep it for ever",
-        )),
-        ttl if ttl > LONGEST_TTL => Err(refused("is over 100 years: use none to keep it for ever")),
+        Duration::ZERO => refused("would expire at once: use DELETE, or none to keep it for ever"),
+        ttl if ttl > LONGEST_TTL => refused("is over 100 years: use none to keep it for ever"),
         ttl => Ok(Ttl::After(ttl)),
     }
 }

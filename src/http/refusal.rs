@@ -37,6 +37,13 @@ impl From<Refusal> for Problem {
                 Self::new(Code::DurabilityUnavailable, detail)
             }
             Refusal::KeyspaceNotFound { .. } => Self::new(Code::KeyspaceNotFound, detail),
+            Refusal::CounterOutOfRange { .. } => Self::new(
+                Code::CounterOutOfRange,
+                format!("{detail}; nothing was changed"),
+            ),
+            Refusal::NotACounter => {
+                Self::new(Code::NotACounter, format!("{detail}; nothing was changed"))
+            }
             Refusal::ConditionFailed { current } => answer::condition_failed(current),
             Refusal::Failed(failure) => failure.into(),
         }

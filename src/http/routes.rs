@@ -26,6 +26,16 @@ pub(crate) enum Operation {
     ListKeys,
     /// `GET /keyspaces/{ks}/entries/{key}`
     GetEntry,
+    /// `GET /keyspaces/{ks}/ttl/{key}`
+    GetTtl,
+    /// `PUT /keyspaces/{ks}/ttl/{key}`
+    PutTtl,
+    /// `DELETE /keyspaces/{ks}/ttl/{key}`
+    DeleteTtl,
+    /// `GET /keyspaces/{ks}/counters/{key}`
+    GetCounter,
+    /// `POST /keyspaces/{ks}/counters/{key}`
+    AddToCounter,
     /// `POST /keyspaces/{ks}/flush`
     FlushKeyspace,
     /// `DELETE /flush`
@@ -88,6 +98,11 @@ impl Operation {
         Self::DeleteKey,
         Self::ListKeys,
         Self::GetEntry,
+        Self::GetTtl,
+        Self::PutTtl,
+        Self::DeleteTtl,
+        Self::GetCounter,
+        Self::AddToCounter,
         Self::FlushKeyspace,
         Self::FlushByDelete,
         Self::FlushByPost,
@@ -118,6 +133,11 @@ impl Operation {
             Self::DeleteValue | Self::DeleteKey => "delete_value",
             Self::ListKeys => "list_keys",
             Self::GetEntry => "get_entry",
+            Self::GetTtl => "get_ttl",
+            Self::PutTtl => "put_ttl",
+            Self::DeleteTtl => "delete_ttl",
+            Self::GetCounter => "get_counter",
+            Self::AddToCounter => "add_to_counter",
             Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
             Self::Lookup | Self::HeadLookup => "lookup",
             Self::Health => "health",
@@ -147,6 +167,11 @@ impl Operation {
             | Self::DeleteKey
             | Self::ListKeys
             | Self::GetEntry
+            | Self::GetTtl
+            | Self::PutTtl
+            | Self::DeleteTtl
+            | Self::GetCounter
+            | Self::AddToCounter
             | Self::FlushKeyspace
             | Self::FlushByDelete
             | Self::FlushByPost
@@ -256,6 +281,25 @@ pub(crate) static ROUTES: &[Route] = &[
     },
     read(Pattern::Of("keys"), get!(ListKeys)),
     read(Pattern::Keyed("entries"), get!(GetEntry)),
+    Route {
+        pattern: Pattern::Keyed("ttl"),
+        operations: &[
+            (Method::GET, Operation::GetTtl),
+            (Method::HEAD, Operation::GetTtl),
+            (Method::PUT, Operation::PutTtl),
+            (Method::DELETE, Operation::DeleteTtl),
+        ],
+        allow: "GET, HEAD, PUT, DELETE",
+    },
+    Route {
+        pattern: Pattern::Keyed("counters"),
+        operations: &[
+            (Method::GET, Operation::GetCounter),
+            (Method::HEAD, Operation::GetCounter),
+            (Method::POST, Operation::AddToCounter),
+        ],
+        allow: "GET, HEAD, POST",
+    },
     Route {
         pattern: Pattern::Of("flush"),
         operations: &[(Method::POST, Operation::FlushKeyspace)],

@@ -69,6 +69,13 @@ parameters! {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
             .example(Some(json!("default")));
     ]
+    /// Which counter.
+    CounterKey [
+        parameter("key", ParameterIn::Path, "1 to 1,024 bytes of UTF-8, percent-encoded; a / may stand as it is")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
+            .example(Some(json!("visits")));
+    ]
     /// Which value, for the lookup.
     LookupKey [
         parameter("key", ParameterIn::Query, "The key; other parameters are ignored")
@@ -90,6 +97,11 @@ parameters! {
     WriteConditions [
         parameter("If-Match", ParameterIn::Header, "Change only one of these ETags; `*`: only what is there");
         parameter("If-None-Match", ParameterIn::Header, "`*`: create only, never replace");
+    ]
+    /// What must hold for a change of what is there already; decided in one step with it.
+    ExistingConditions [
+        parameter("If-Match", ParameterIn::Header, "Change only one of these ETags");
+        parameter("If-None-Match", ParameterIn::Header, "Change only where the value has none of these ETags");
     ]
     /// How durable the answer is.
     HowDurable [
@@ -162,6 +174,11 @@ answers! {
     Removed [
         "202" ResponseBuilder::new().description("Accepted, as `durability=written` asked; not yet on disk");
         "204" ResponseBuilder::new().description("The key is absent now");
+    ]
+    /// An expiry was removed.
+    TtlRemoved [
+        "202" with_version("Accepted, as `durability=written` asked; not yet on disk");
+        "204" with_version("The value stays");
     ]
     /// What the root answers beside values: the way to the pages, and cachepump's words in plain text.
     LookupAnswers [

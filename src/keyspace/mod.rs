@@ -2,6 +2,8 @@
 //! It must not know HTTP: requests arrive here parsed and typed.
 
 mod condition;
+mod counter;
+mod expiry;
 mod listing;
 mod values;
 
@@ -16,6 +18,7 @@ pub use crate::engine::{
     MediaType, Opening, Progress, Version, Versions,
 };
 pub use condition::Verdict;
+pub use counter::{Count, Counted, Counter};
 pub use listing::{Listed, Listing};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 

@@ -106,6 +106,21 @@ pub enum Refusal {
         /// The version that is there instead.
         current: Option<Version>,
     },
+    /// The sum of a counter and what was to be added does not fit or lies outside the bounds; nothing was changed.
+    #[error("the counter is {current}, and adding {by} would leave the range from {min} to {max}")]
+    CounterOutOfRange {
+        /// The number that is there, or that it would have started from.
+        current: i64,
+        /// What was to be added.
+        by: i64,
+        /// The least that may come out.
+        min: i64,
+        /// The most that may come out.
+        max: i64,
+    },
+    /// The value is no number in decimal, or no plain text; nothing was changed.
+    #[error("the value is no counter: that is a whole number of 64 bits in decimal, as text/plain")]
+    NotACounter,
     /// The keyspace does not offer the durability that was asked for.
     #[error("the keyspace is {promised:?} and does not offer {asked:?}")]
     DurabilityUnavailable {
@@ -128,7 +143,7 @@ pub enum Refusal {
 /// The values of one keyspace.
 #[derive(Clone, Debug)]
 pub struct Values {
-    engine: Engine,
+    pub(super) engine: Engine,
     pub(super) entries: Entries,
     options: Arc<ArcSwap<Options>>,
 }
@@ -159,19 +174,23 @@ impl Values {
     pub fn draft(&self, value: &Value<'_>, len: usize) -> Result<Draft, Refusal> {
         self.check_key(value.key)?;
         self.check_value_len(u64::try_from(len).unwrap_or(u64::MAX))?;
-        let expires_at_ms = match value.ttl {
+        let facts = Facts {
+            media_type: value.media_type,
+            content_encoding: value.content_encoding,
+            expires_at_ms: self.expiry(value.ttl),
+        };
+        Ok(self.entries.draft(value.key, len, &facts)?)
+    }
+
+    /// When an entry leaves that is to be kept for `ttl` from now.
+    pub(super) fn expiry(&self, ttl: Ttl) -> Option<u64> {
+        match ttl {
             Ttl::Unspecified | Ttl::Forever => None,
             Ttl::After(ttl) => {
                 let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
                 Some(self.engine.now_ms().saturating_add(ttl_ms))
             }
-        };
-        let facts = Facts {
-            media_type: value.media_type,
-            content_encoding: value.content_encoding,
-            expires_at_ms,
-        };
-        Ok(self.entries.draft(value.key, len, &facts)?)
+        }
     }
 
     /// Sets the key of `draft`.
@@ -227,7 +246,7 @@ impl Values {
 
     /// How far a change has to come before it is answered, and whether that is less than was promised. A logged keyspace
     /// offers both ways of being logged; one in memory offers nothing else.
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &self,
         asked: Option<Durability>,
     ) -> Result<(Durability, Acknowledged), Refusal> {

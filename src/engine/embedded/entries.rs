@@ -34,8 +34,8 @@ impl Draft {
 /// One keyspace of the durable map.
 #[derive(Clone, Debug)]
 pub struct Entries {
-    store: Store,
-    keyspace: Arc<Keyspace>,
+    pub(super) store: Store,
+    pub(super) keyspace: Arc<Keyspace>,
     read_wait: Duration,
 }
 
@@ -161,7 +161,7 @@ impl Entries {
 
     /// Waits until everything up to `seen` has come as far as `until`.
     #[inline]
-    async fn reached(&self, until: Durability, seen: u64) -> Result<(), Failure> {
+    pub(super) async fn reached(&self, until: Durability, seen: u64) -> Result<(), Failure> {
         let Some(level) = level(until) else {
             return Ok(());
         };
@@ -185,7 +185,7 @@ impl Entries {
     }
 
     /// Waits until a change that met `seen` and was given the revision `own` may be answered.
-    async fn acknowledge(
+    pub(super) async fn acknowledge(
         &self,
         until: Durability,
         seen: u64,
@@ -202,7 +202,7 @@ impl Entries {
 }
 
 /// What the writer is told: whether somebody waits for a sync.
-fn asked(until: Durability) -> Level {
+pub(super) fn asked(until: Durability) -> Level {
     level(until).unwrap_or(Level::Written)
 }
 
@@ -215,7 +215,7 @@ fn level(until: Durability) -> Option<Level> {
     }
 }
 
-fn durability_of(keyspace: &Keyspace) -> Durability {
+pub(super) fn durability_of(keyspace: &Keyspace) -> Durability {
     match keyspace.durability() {
         standpipe_store::Durability::Synced => Durability::Synced,
         standpipe_store::Durability::Written => Durability::Written,

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use standpipe_store::{CompactError, Lost, Store, WriteError};
+use standpipe_store::{CompactError, Counted, Lost, Store, WriteError};
 
-use crate::engine::{Conditions, Entry, Failure, MediaType, Version, Versions};
+use crate::engine::{
+    Conditions, Entry, Failure, Increment, Incremented, MediaType, Version, Versions,
+};
 
 /// An entry of the store as the engine shows it.
 pub(super) fn shown(store: &Store, entry: standpipe_store::Entry) -> Entry {
@@ -60,16 +62,45 @@ impl Named {
             if_match: when
                 .if_match
                 .as_ref()
-                .map(|versions| theirs(versions, &self.if_match)),
+                .map(|versions| their_versions(versions, &self.if_match)),
             if_none_match: when
                 .if_none_match
                 .as_ref()
-                .map(|versions| theirs(versions, &self.if_none_match)),
+                .map(|versions| their_versions(versions, &self.if_none_match)),
         }
     }
 }
 
-fn theirs<'a>(
+/// An increment in the store's words.
+pub(super) fn theirs(increment: &Increment) -> standpipe_store::Increment {
+    standpipe_store::Increment {
+        by: increment.by,
+        initial: increment.initial,
+        min: increment.min,
+        max: increment.max,
+        expires_at_ms: increment.expires_at_ms,
+    }
+}
+
+/// What became of an increment, as the engine tells it.
+pub(super) fn counted(counted: Counted) -> Incremented {
+    match counted {
+        Counted::Added {
+            value,
+            previous,
+            version,
+            ..
+        } => Incremented::Counted {
+            value,
+            previous,
+            version: ours(version),
+        },
+        Counted::OutOfRange { current } => Incremented::OutOfRange { current },
+        Counted::NotACounter => Incremented::NotACounter,
+    }
+}
+
+fn their_versions<'a>(
     versions: &Versions,
     named: &'a [standpipe_store::Version],
 ) -> standpipe_store::Versions<'a> {

@@ -1,11 +1,6 @@
 //! The JSON bodies of the operations that take one: received within bounds here, read strictly by `node`, taken apart by
 //! `object`. It must not know which operation reads what.
 
-#![expect(
-    dead_code,
-    reason = "the first operation that reads JSON removes this line"
-)]
-
 mod node;
 mod object;
 
@@ -20,7 +15,7 @@ use super::media;
 use super::problem::{Exceeded, Problem};
 use node::{Node, Refused};
 
-pub(crate) use object::Document;
+pub(crate) use object::{Document, Field, Object};
 
 /// How much of something a body may have, and what it is told when it has more.
 #[derive(Clone, Copy, Debug)]
@@ -79,22 +74,17 @@ pub(crate) async fn receive(
     }
     let mut hold = call.service().budget.hold();
     let first = body.next().await?.unwrap_or_default();
-    let Some(second) = body.next().await? else {
+    if announced == Some(wide(first.len())) {
         hold.grow(first.len())?;
-        return if fits(wide(first.len())) {
-            Ok(Text {
-                bytes: first,
-                _hold: hold,
-            })
-        } else {
-            Err(bound.exceeded("bytes", wide(first.len())))
-        };
-    };
+        return Ok(Text {
+            bytes: first,
+            _hold: hold,
+        });
+    }
     let room = announced.and_then(|len| usize::try_from(len).ok());
     hold.grow(room.unwrap_or_default())?;
-    let mut gathered = Vec::with_capacity(room.unwrap_or(first.len() + second.len()));
+    let mut gathered = Vec::with_capacity(room.unwrap_or(first.len()));
     let mut next = Some(first);
-    let mut behind = Some(second);
     while let Some(chunk) = next {
         let len = gathered.len() + chunk.len();
         if !fits(wide(len)) {
@@ -104,10 +94,7 @@ pub(crate) async fn receive(
             hold.grow(chunk.len())?;
         }
         gathered.extend_from_slice(&chunk);
-        next = match behind.take() {
-            Some(chunk) => Some(chunk),
-            None => body.next().await?,
-        };
+        next = body.next().await?;
     }
     Ok(Text {
         bytes: Bytes::from(gathered),

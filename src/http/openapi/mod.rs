@@ -16,7 +16,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
-use super::{entries, keyspace_values, listing, lookup, operations, probes, values};
+use super::{counters, entries, keyspace_values, listing, lookup, operations, probes, ttl, values};
 
 /// The document as JSON, rendered once.
 pub(crate) fn json() -> &'static str {
@@ -75,6 +75,7 @@ fn document() -> Value {
     tags(
         (name = "values", description = "Read, write and remove values"),
         (name = "keys", description = "Read, write and remove values in any keyspace"),
+        (name = "counters", description = "Numbers that many clients add to at once"),
         (name = "keyspaces", description = "Named sets of keys, each with a policy"),
         (name = "operation", description = "Figures, limits, snapshots"),
         (name = "probes", description = "Alive, ready, and why not"),
@@ -83,6 +84,8 @@ fn document() -> Value {
         values::get, values::head, values::put, values::delete,
         keyspace_values::get, keyspace_values::head, keyspace_values::put, keyspace_values::delete,
         listing::list, entries::get, keyspace_values::flush,
+        ttl::get, ttl::put, ttl::delete,
+        counters::get, counters::add,
         lookup::root, lookup::head_root,
         operations::flush_by_delete, operations::flush_by_post,
         operations::snapshot, operations::limits, operations::metrics,

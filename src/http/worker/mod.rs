@@ -19,7 +19,9 @@ use super::guard;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
-use super::{entries, keyspace_values, listing, lookup, operations, pages, probes, ui, values};
+use super::{
+    counters, entries, keyspace_values, listing, lookup, operations, pages, probes, ttl, ui, values,
+};
 use crate::metrics::{Counter, Durations};
 
 /// What the requests of one worker thread share, beside what all requests share.
@@ -132,6 +134,11 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::DeleteKey => keyspace_values::delete(call).await,
         Operation::ListKeys => listing::list(call).await,
         Operation::GetEntry => entries::get(call).await,
+        Operation::GetTtl => ttl::get(call).await,
+        Operation::PutTtl => ttl::put(call).await,
+        Operation::DeleteTtl => ttl::delete(call).await,
+        Operation::GetCounter => counters::get(call).await,
+        Operation::AddToCounter => counters::add(call).await,
         Operation::FlushKeyspace => keyspace_values::flush(call).await,
         Operation::FlushByDelete => operations::flush_by_delete(call).await,
         Operation::FlushByPost => operations::flush_by_post(call).await,

@@ -1,0 +1,51 @@
+//! What can be asked of entries beside reading, setting and removing one: counting, a new expiry. The words say what every
+//! engine promises.
+
+use super::{Entry, Version};
+
+/// What is to be added to a counter, an entry whose value is an `i64` in decimal text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Increment {
+    /// What is added.
+    pub by: i64,
+    /// What a counter starts from that is not there.
+    pub initial: i64,
+    /// The least that may come out.
+    pub min: Option<i64>,
+    /// The most that may come out.
+    pub max: Option<i64>,
+    /// When a counter leaves that this makes, in Unix milliseconds; one that is there keeps what it has.
+    pub expires_at_ms: Option<u64>,
+}
+
+/// How an increment ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Incremented {
+    /// The counter has another number now.
+    Counted {
+        /// The number now.
+        value: i64,
+        /// The number before; where there was none, what it started from.
+        previous: i64,
+        /// The new version.
+        version: Version,
+    },
+    /// The sum does not fit into 64 bits or lies outside the bounds; nothing was changed.
+    OutOfRange {
+        /// The number that is there, or that it would have started from.
+        current: i64,
+    },
+    /// The value is no number in decimal, or no plain text; nothing was changed.
+    NotACounter,
+}
+
+/// How a change of an expiry ended.
+#[derive(Clone, Debug)]
+pub enum Touched {
+    /// The entry as it is now: with a new version, unless it was to leave then anyway.
+    Set(Entry),
+    /// The key is not there.
+    Absent,
+    /// A condition did not hold; nothing was changed. With the version that is there instead.
+    Refused(Option<Version>),
+}
