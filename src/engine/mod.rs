@@ -3,6 +3,7 @@
 //! It must not know HTTP, limits or defaults.
 
 mod embedded;
+mod entries;
 mod operation;
 mod policy;
 
@@ -13,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
+pub use entries::Entries;
 pub use operation::{Increment, Incremented, Touched};
-pub use policy::{Eviction, Policy};
+pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 
 use crate::metrics::StoreMetrics;
 
@@ -36,6 +38,16 @@ pub enum Durability {
     Written,
     /// On disk.
     Synced,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Written => "written",
+            Self::Synced => "synced",
+        })
+    }
 }
 
 /// A media type, cheap to clone; the two that values get without asking cost no reference count.
@@ -281,6 +293,46 @@ impl Engine {
         }
     }
 
+    /// Every keyspace, in the order of their names, as durably as it is told.
+    pub async fn keyspaces(&self) -> Result<Vec<KeyspaceFacts>, Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.keyspaces().await,
+        }
+    }
+
+    /// The keyspace called `name`, or durably none.
+    pub async fn keyspace_facts(&self, name: &str) -> Result<Option<KeyspaceFacts>, Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.keyspace_facts(name).await,
+        }
+    }
+
+    /// Creates the keyspace `name`, of which there may be `limit` in all, or gives it that policy; on disk when it returns.
+    pub async fn set_keyspace(
+        &self,
+        name: &str,
+        policy: &Policy,
+        limit: usize,
+    ) -> Result<KeyspaceSet, KeyspaceFailure> {
+        match self {
+            Self::Embedded(embedded) => embedded.set_keyspace(name, policy, limit).await,
+        }
+    }
+
+    /// Drops the keyspace `name` with everything in it and says whether there was one; on disk when it returns.
+    pub async fn drop_keyspace(&self, name: &str) -> Result<bool, Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.drop_keyspace(name).await,
+        }
+    }
+
+    /// Waits until everything that has happened is on disk, so that it can be told that something is not there.
+    pub async fn settled(&self) -> Result<(), Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.settled().await,
+        }
+    }
+
     /// Wall time in Unix milliseconds; never goes back within a process.
     pub fn now_ms(&self) -> u64 {
         match self {
@@ -330,111 +382,4 @@ impl Engine {
 pub struct CloseError {
     /// What failed.
     pub reason: String,
-}
-
-/// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
-#[derive(Clone, Debug)]
-pub enum Entries {
-    /// In the durable map of this process.
-    Embedded(embedded::Entries),
-}
-
-impl Entries {
-    /// What a 2xx means here unless a request says otherwise.
-    pub fn durability(&self) -> Durability {
-        match self {
-            Self::Embedded(entries) => entries.durability(),
-        }
-    }
-
-    /// The entry of `key`, if there is one.
-    #[inline]
-    pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.find(key).await,
-        }
-    }
-
-    /// Up to `limit` entries whose keys begin with `prefix`, in byte order, behind `after` where that is given. Each key
-    /// that stays is met exactly once by pages that follow one another.
-    pub async fn page(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Page, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.page(prefix, after, limit).await,
-        }
-    }
-
-    /// Room for a value of `len` bytes, to be filled and then given to [`Entries::put`].
-    pub fn draft(&self, key: &[u8], len: usize, facts: &Facts<'_>) -> Result<Draft, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.draft(key, len, facts),
-        }
-    }
-
-    /// Sets the key of the draft where the conditions hold.
-    pub async fn put(
-        &self,
-        draft: Draft,
-        when: &Conditions,
-        until: Durability,
-    ) -> Result<Put, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.put(draft, when, until).await,
-        }
-    }
-
-    /// Removes `key` where the conditions hold.
-    pub async fn delete(
-        &self,
-        key: &[u8],
-        when: &Conditions,
-        until: Durability,
-    ) -> Result<Delete, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.delete(key, when, until).await,
-        }
-    }
-
-    /// The number that `key` counts, with its version; without a number where it is no counter.
-    pub async fn counter(&self, key: &[u8]) -> Result<Option<(Version, Option<i64>)>, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.counter(key).await,
-        }
-    }
-
-    /// Adds to the counter `key` in one step, making it where it is absent.
-    pub async fn increment(
-        &self,
-        key: &[u8],
-        increment: &Increment,
-        until: Durability,
-    ) -> Result<Incremented, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.increment(key, increment, until).await,
-        }
-    }
-
-    /// Lets `key` leave at another time, `None` is never, where the conditions hold. The value stays what it is.
-    pub async fn touch(
-        &self,
-        key: &[u8],
-        expires_at_ms: Option<u64>,
-        when: &Conditions,
-        until: Durability,
-    ) -> Result<Touched, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.touch(key, expires_at_ms, when, until).await,
-        }
-    }
-
-    /// Removes every entry and says how many there were.
-    pub async fn flush(&self, until: Durability) -> Result<u64, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.flush(until).await,
-        }
-    }
 }

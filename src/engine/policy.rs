@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Durability;
+use super::{Durability, Failure};
 
 /// The policy of a keyspace, always as a whole. [`Policy::default`] is what a keyspace has of which nothing was said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,4 +38,50 @@ pub enum Eviction {
     Sieve,
     /// None leaves: the write is refused.
     None,
+}
+
+/// A keyspace as it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeyspaceFacts {
+    /// Its name.
+    pub name: String,
+    /// What it was told.
+    pub policy: Policy,
+    /// Keys that are there and have not expired.
+    pub keys: u64,
+    /// Bytes of memory that they take.
+    pub bytes: u64,
+}
+
+/// What became of a keyspace that was set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyspaceSet {
+    /// There was none of that name before.
+    Created,
+    /// It has the policy now, or had it already.
+    Changed,
+}
+
+/// Why a keyspace was not created or changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum KeyspaceFailure {
+    /// To or from memory only while it is empty.
+    #[error("{name:?} is {stored} and holds values: to or from memory only while it is empty")]
+    DurabilityFixed {
+        /// The keyspace.
+        name: String,
+        /// What it is.
+        stored: Durability,
+        /// What was asked for.
+        asked: Durability,
+    },
+    /// There are as many keyspaces as there may be.
+    #[error("there are {limit} keyspaces already")]
+    TooMany {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The change could not be made.
+    #[error(transparent)]
+    Failed(#[from] Failure),
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use standpipe_store::{Deleted, Keyspace, Level, Meta, Putted, Read, Store};
 
+use super::keyspaces::durability;
 use super::words::{Named, ours, shown};
 use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Keyed, Page, Put};
 
@@ -35,28 +36,62 @@ impl Draft {
 #[derive(Clone, Debug)]
 pub struct Entries {
     pub(super) store: Store,
-    pub(super) keyspace: Arc<Keyspace>,
+    /// As it was when it was found; [`Entries::keyspace`] is the one to ask.
+    found: Arc<Keyspace>,
     read_wait: Duration,
 }
 
 impl Entries {
-    pub(super) fn new(store: Store, keyspace: Arc<Keyspace>, read_wait: Duration) -> Self {
+    pub(super) fn new(store: Store, found: Arc<Keyspace>, read_wait: Duration) -> Self {
         Self {
             store,
-            keyspace,
+            found,
             read_wait,
         }
     }
 
+    /// The keyspace itself, or the one that has taken its place.
+    #[inline]
+    pub(super) fn keyspace(&self) -> &Arc<Keyspace> {
+        self.found.current()
+    }
+
+    #[inline]
+    pub(crate) fn default_ttl(&self) -> Option<Duration> {
+        self.keyspace().ttl_ms().map(Duration::from_millis)
+    }
+
+    #[inline]
+    pub(crate) fn client_max_age(&self) -> Option<Duration> {
+        let max_age_ms = self.keyspace().client_max_age_ms();
+        max_age_ms.map(Duration::from_millis)
+    }
+
+    pub(crate) async fn delete_prefix(
+        &self,
+        prefix: &[u8],
+        until: Durability,
+    ) -> Result<u64, Failure> {
+        let (store, keyspace) = (&self.store, self.keyspace());
+        let deleted = store.delete_prefix(keyspace, prefix, asked(until)).await?;
+        self.acknowledge(until, deleted.seen, deleted.own).await?;
+        Ok(deleted.flushed)
+    }
+
+    pub(crate) async fn count_prefix(&self, prefix: &[u8]) -> Result<u64, Failure> {
+        let keyspace = self.keyspace();
+        let counted = self.store.count_prefix(keyspace, prefix).await;
+        self.reached(durability_of(keyspace), counted.seen).await?;
+        Ok(counted.flushed)
+    }
+
     pub(crate) fn durability(&self) -> Durability {
-        durability_of(&self.keyspace)
+        durability_of(self.keyspace())
     }
 
     #[inline]
     pub(crate) async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Failure> {
-        let Self {
-            store, keyspace, ..
-        } = self;
+        let (store, keyspace) = (&self.store, self.keyspace());
         let Read { entry, seen } = store.get(keyspace, key);
         self.reached(durability_of(keyspace), seen).await?;
         Ok(entry.map(|entry| shown(store, entry)))
@@ -68,9 +103,7 @@ impl Entries {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Page, Failure> {
-        let Self {
-            store, keyspace, ..
-        } = self;
+        let (store, keyspace) = (&self.store, self.keyspace());
         let scan = store.scan(keyspace, prefix, after, limit);
         self.reached(durability_of(keyspace), scan.seen).await?;
         let keyed = |entry: standpipe_store::Entry| Keyed {
@@ -108,9 +141,7 @@ impl Entries {
         when: &Conditions,
         until: Durability,
     ) -> Result<Put, Failure> {
-        let Self {
-            store, keyspace, ..
-        } = self;
+        let (store, keyspace) = (&self.store, self.keyspace());
         let named = Named::by(when);
         let put = store
             .put(keyspace, draft.0, &named.conditions(when), asked(until))
@@ -135,9 +166,7 @@ impl Entries {
         when: &Conditions,
         until: Durability,
     ) -> Result<Delete, Failure> {
-        let Self {
-            store, keyspace, ..
-        } = self;
+        let (store, keyspace) = (&self.store, self.keyspace());
         let named = Named::by(when);
         let delete = store
             .delete(keyspace, key, &named.conditions(when), asked(until))
@@ -151,9 +180,7 @@ impl Entries {
     }
 
     pub(crate) async fn flush(&self, until: Durability) -> Result<u64, Failure> {
-        let Self {
-            store, keyspace, ..
-        } = self;
+        let (store, keyspace) = (&self.store, self.keyspace());
         let flush = store.flush(keyspace, asked(until)).await?;
         self.acknowledge(until, flush.seen, flush.own).await?;
         Ok(flush.flushed)
@@ -162,26 +189,7 @@ impl Entries {
     /// Waits until everything up to `seen` has come as far as `until`.
     #[inline]
     pub(super) async fn reached(&self, until: Durability, seen: u64) -> Result<(), Failure> {
-        let Some(level) = level(until) else {
-            return Ok(());
-        };
-        if self.store.has_reached(level, seen) {
-            return Ok(());
-        }
-        self.wait(level, seen).await
-    }
-
-    async fn wait(&self, level: Level, seen: u64) -> Result<(), Failure> {
-        let reached = async {
-            match level {
-                Level::Written => self.store.wait_written(seen).await,
-                Level::Durable => self.store.wait_durable(seen).await,
-            }
-        };
-        within(self.read_wait, reached)
-            .await
-            .map_err(|waited| Failure::NotDurableYet { waited })??;
-        Ok(())
+        reached(&self.store, self.read_wait, until, seen).await
     }
 
     /// Waits until a change that met `seen` and was given the revision `own` may be answered.
@@ -191,7 +199,7 @@ impl Entries {
         seen: u64,
         own: Option<u64>,
     ) -> Result<(), Failure> {
-        let promised = durability_of(&self.keyspace);
+        let promised = durability_of(self.keyspace());
         // What others did is told of only as the keyspace promises; a request may relax the wait for its own change alone.
         self.reached(promised.max(until), seen).await?;
         match own {
@@ -206,6 +214,36 @@ pub(super) fn asked(until: Durability) -> Level {
     level(until).unwrap_or(Level::Written)
 }
 
+/// Waits until everything up to `seen` has come as far as `until`, but not longer than `read_wait`.
+#[inline]
+pub(super) async fn reached(
+    store: &Store,
+    read_wait: Duration,
+    until: Durability,
+    seen: u64,
+) -> Result<(), Failure> {
+    let Some(level) = level(until) else {
+        return Ok(());
+    };
+    if store.has_reached(level, seen) {
+        return Ok(());
+    }
+    wait(store, read_wait, level, seen).await
+}
+
+async fn wait(store: &Store, read_wait: Duration, level: Level, seen: u64) -> Result<(), Failure> {
+    let reached = async {
+        match level {
+            Level::Written => store.wait_written(seen).await,
+            Level::Durable => store.wait_durable(seen).await,
+        }
+    };
+    within(read_wait, reached)
+        .await
+        .map_err(|waited| Failure::NotDurableYet { waited })??;
+    Ok(())
+}
+
 /// `None` where nothing is logged and nothing is waited for.
 fn level(until: Durability) -> Option<Level> {
     match until {
@@ -216,11 +254,7 @@ fn level(until: Durability) -> Option<Level> {
 }
 
 pub(super) fn durability_of(keyspace: &Keyspace) -> Durability {
-    match keyspace.durability() {
-        standpipe_store::Durability::Synced => Durability::Synced,
-        standpipe_store::Durability::Written => Durability::Written,
-        standpipe_store::Durability::Memory => Durability::Memory,
-    }
+    durability(keyspace.durability())
 }
 
 /// Polls once before a timer is made: what is there already needs none.

@@ -1,6 +1,7 @@
 //! The engine in this process: the only folder that touches `standpipe-store`. It must not know limits, defaults or HTTP.
 
 mod entries;
+mod keyspaces;
 mod operations;
 #[cfg(test)]
 mod tests;

@@ -11,8 +11,8 @@ impl Entries {
         &self,
         key: &[u8],
     ) -> Result<Option<(Version, Option<i64>)>, Failure> {
-        let Read { entry, seen } = self.store.get(&self.keyspace, key);
-        self.reached(durability_of(&self.keyspace), seen).await?;
+        let Read { entry, seen } = self.store.get(self.keyspace(), key);
+        self.reached(durability_of(self.keyspace()), seen).await?;
         Ok(entry.map(|entry| {
             let version = ours(self.store.version(&entry));
             (version, self.store.number(&entry))
@@ -27,7 +27,7 @@ impl Entries {
     ) -> Result<Incremented, Failure> {
         let incremented = self
             .store
-            .increment(&self.keyspace, key, &theirs(increment), asked(until))
+            .increment(self.keyspace(), key, &theirs(increment), asked(until))
             .await?;
         self.acknowledge(until, incremented.seen, incremented.own)
             .await?;
@@ -46,7 +46,7 @@ impl Entries {
         let touch = self
             .store
             .touch(
-                &self.keyspace,
+                self.keyspace(),
                 key,
                 expires_at_ms,
                 &conditions,

@@ -20,6 +20,7 @@ pub struct Keyspace {
     /// Copies of what every request asks for.
     durability: AtomicU8,
     ttl_ms: AtomicU64,
+    client_max_age_ms: AtomicU64,
     bounded: AtomicBool,
     /// Set under all shard locks, so that who holds one and sees it unset may go on.
     dropped: AtomicBool,
@@ -36,6 +37,7 @@ impl Keyspace {
             policy: RwLock::new(record.policy),
             durability: AtomicU8::new(0),
             ttl_ms: AtomicU64::new(0),
+            client_max_age_ms: AtomicU64::new(0),
             bounded: AtomicBool::new(false),
             dropped: AtomicBool::new(false),
             successor: OnceLock::new(),
@@ -79,6 +81,25 @@ impl Keyspace {
         }
     }
 
+    /// How long a client may keep an answer without asking again, in milliseconds; `None` = not at all.
+    #[inline]
+    pub fn client_max_age_ms(&self) -> Option<u64> {
+        match self.client_max_age_ms.load(Ordering::Relaxed) {
+            0 => None,
+            client_max_age_ms => Some(client_max_age_ms),
+        }
+    }
+
+    /// The keyspace that this name stands for where an empty one gave way to another; usually this one.
+    #[inline]
+    pub fn current(self: &Arc<Self>) -> &Arc<Self> {
+        let mut current = self;
+        while let Some(successor) = current.successor.get() {
+            current = successor;
+        }
+        current
+    }
+
     /// Whether the keyspace was dropped: whatever is asked of it, it is empty for good.
     pub fn is_dropped(&self) -> bool {
         self.dropped.load(Ordering::Relaxed)
@@ -94,6 +115,8 @@ impl Keyspace {
         self.durability.store(code, Ordering::Relaxed);
         self.ttl_ms
             .store(policy.ttl_ms.unwrap_or(0), Ordering::Relaxed);
+        self.client_max_age_ms
+            .store(policy.client_max_age_ms.unwrap_or(0), Ordering::Relaxed);
         self.bounded
             .store(policy.max_bytes.is_some(), Ordering::Relaxed);
     }

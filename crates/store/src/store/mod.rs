@@ -141,6 +141,11 @@ impl Store {
         self.core.contents.keyspaces.by_names()
     }
 
+    /// The newest change of the log: an answer that waits for it tells of nothing that a crash could take back.
+    pub fn last_revision(&self) -> u64 {
+        self.core.log.last_revision()
+    }
+
     /// Numbers about a keyspace. Looks at every shard of it: not for every request.
     pub fn keyspace_stats(&self, keyspace: &Keyspace) -> KeyspaceStats {
         let stats = keyspace.map.stats(self.core.clock.now_ms());
