@@ -80,7 +80,7 @@ async function askForToken(why) {
   const input = el("input", { type: "password", name: "token", autocomplete: "off", spellcheck: false, required: !api.hasToken() });
   const given = await dialog({
     title: "Token",
-    body: el("div.field", {},
+    body: el("div.stack", {},
       why ? el("p", {}, why) : null,
       field("Bearer token", input, "It is kept in the memory of this page only: a reload or closing the page forgets it."),
     ),
@@ -147,13 +147,13 @@ const KEYBOARD = [
 ];
 
 async function showHelp() {
-  const rows = KEYBOARD.map(([key, does]) => el("li", {}, key.split(" ").map((part) => [el("kbd", {}, part), " "]), does));
+  const rows = KEYBOARD.map(([key, does]) => el("li", {}, el("span", {}, key.split(" ").map((part) => [el("kbd", {}, part), " "])), does));
   const links = [["/docs/", "All operations"], ["/openapi.json", "OpenAPI document"], ["/postman.json", "Postman collection"], ["/limits", "Limits"], ["/metrics", "Metrics as text"]];
   await dialog({
     title: "Keyboard and links",
-    body: el("div.field", {}, el("ul.field", {}, rows), el("p", {}, links.map(([href, text], at) => [at ? " · " : "", el("a", { href, target: "_blank", rel: "noopener" }, text)]))),
+    body: el("div.stack", {}, el("ul.shortcuts", {}, rows), el("p", {}, links.map(([href, text], at) => [at ? " · " : "", el("a", { href, target: "_blank", rel: "noopener" }, text)]))),
     action: "Close",
-    cancel: "Cancel",
+    cancel: null,
     submit: () => true,
   });
 }
@@ -165,7 +165,7 @@ function onKey(event) {
   const views = Object.keys(VIEWS);
   if (event.key === "?") showHelp();
   else if (/^[1-4]$/.test(event.key)) location.hash = `#/${views[Number(event.key) - 1]}`;
-  else if (!open?.view.key?.(event)) return;
+  else if (!open?.view.onKey?.(event)) return;
   event.preventDefault();
 }
 

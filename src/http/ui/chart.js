@@ -6,10 +6,10 @@ const HEIGHT = 180;
 const INSET = { left: 58, right: 8, top: 10, bottom: 22 };
 const GAP = 3.5;
 
-/** A chart called `title`; `lines` are `{name, kind}`, `write` turns a value into text. */
+/** A chart called `title`; `lines` are `{name, kind}`, `write` turns a value into text, `base` is 1024 for bytes. */
 export class Chart {
-  constructor({ title, hint, lines, write }) {
-    Object.assign(this, { title, lines, write, points: [], marks: [], at: null });
+  constructor({ title, hint, lines, write, base = 10 }) {
+    Object.assign(this, { title, lines, write, base, points: [], marks: [], at: null });
     this.legend = lines.map(() => el("b"));
     const legends = lines.map(({ name, kind }, at) => el("span.legend", {},
       svg("svg", { viewBox: "0 0 18 8", "aria-hidden": "true" }, svg("path", { d: "M1 4H17", class: `line ${kind}` })), name, " ", this.legend[at]));
@@ -41,7 +41,7 @@ export class Chart {
     const width = this.plot.clientWidth;
     if (!width || this.from === undefined) return;
     this.plot.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    const top = niceTop(Math.max(0, ...this.points.flatMap(({ values }) => values.filter((value) => value !== null))));
+    const top = niceTop(Math.max(0, ...this.points.flatMap(({ values }) => values.filter((value) => value !== null))), this.base);
     this.x = (at) => INSET.left + ((at - this.from) / (this.to - this.from)) * (width - INSET.left - INSET.right);
     this.y = (value) => HEIGHT - INSET.bottom - (value / top) * (HEIGHT - INSET.top - INSET.bottom);
     const parts = [...this.grid(top, width), ...this.times(width)];
@@ -144,9 +144,10 @@ function text(x, y, said, anchor) {
   return svg("text", { x, y, "text-anchor": anchor }, said);
 }
 
-/** The next number that reads well: 1, 2 or 5 times a power of ten. */
-function niceTop(most) {
+/** The next number that reads well: 1, 2 or 5 times a power of ten, or a power of two where bytes are counted. */
+function niceTop(most, base) {
   if (most <= 0) return 1;
+  if (base === 1024) return 2 ** Math.ceil(Math.log2(most));
   const power = 10 ** Math.floor(Math.log10(most));
   return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= most);
 }

@@ -13,7 +13,7 @@ export function el(name, props = {}, ...children) {
     else if (key in element && !key.startsWith("aria") && key !== "list" && key !== "form") element[key] = value;
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -31,7 +31,7 @@ const ICONS = {
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   dark: "M20 14.500A8.500 8.500 0 0 1 9.500 4a8.500 8.500 0 1 0 10.500 10.500z",
   help: "M9.200 9a3 3 0 1 1 4.300 2.700c-1 .5-1.500 1.200-1.500 2.300M12 17.500v.5",
-  key: "M14 10a4 4 0 1 0-3.500 4l1.500 1.500H14V17h2v2h3v-3l-5.500-5.500z",
+  key: "M8 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 12h9v4M17 12v3",
   light: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2.500M12 19.500V22M2 12h2.500M19.500 12H22M5 5l1.700 1.700M17.300 17.300L19 19M5 19l1.700-1.700M17.300 6.700L19 5",
   next: "M9 5l7 7-7 7",
   plus: "M12 5v14M5 12h14",
@@ -70,10 +70,16 @@ export function field(label, control, hint) {
   return el("div.field", {}, parts);
 }
 
-/** A choice: `[[value, text], ...]`. */
-export function select(options, value, props = {}) {
-  const choices = options.map(([key, text]) => el("option", { value: key, selected: key === value }, text));
-  return el("select", props, choices);
+/** The options of a choice: `[[value, text], ...]`. */
+export function options(choices) {
+  return choices.map(([value, text]) => el("option", { value }, text));
+}
+
+/** A choice with `value` chosen. */
+export function select(choices, value, props = {}) {
+  const control = el("select", props, options(choices));
+  control.value = value;
+  return control;
 }
 
 /** Says something for a few seconds; a failure stays until it is closed. */
@@ -86,7 +92,7 @@ export function toast(text, kind = "done") {
 }
 
 /**
- * Opens a dialog. Escape and Cancel close it, Enter submits it. `submit` may throw: what went wrong is shown in the dialog,
+ * Opens a dialog. Escape and Cancel (where there is one) close it, Enter submits it. `submit` may throw: what went wrong is shown in the dialog,
  * which stays open. Resolves to what `submit` returned, or to undefined when it was cancelled.
  */
 export function dialog({ title, body, action, danger = false, submit, cancel = "Cancel" }) {
@@ -96,7 +102,7 @@ export function dialog({ title, body, action, danger = false, submit, cancel = "
     const heading = el("h2", { id: `dialog-${(fields += 1)}` }, title);
     let result;
     const form = el("form", { method: "dialog", noValidate: false }, heading, body, failure,
-      el("div.actions", {}, button(cancel, "", () => box.close()), act));
+      el("div.actions", {}, cancel && button(cancel, "", () => box.close()), act));
     const box = el("dialog", { "aria-labelledby": heading.id }, form);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();

@@ -31,9 +31,11 @@ function expiryControl(current) {
     // The moment stays, so what remains of the time is said. A moment that has passed is as close as can be asked for.
     return `${Math.max(1, Date.parse(current.expires_at) - Date.now())}ms`;
   };
-  const control = field("Expires", how);
-  how.replaceWith(el("div.expiry", {}, how, after));
-  return { box: control, ttl };
+  const box = field("Expires", how);
+  const both = el("div.expiry");
+  how.before(both);
+  both.append(how, after);
+  return { box, ttl };
 }
 
 /** Chooses a file instead of typing. */
@@ -81,7 +83,7 @@ export function create(keyspace, prefix) {
   submitByKeyboard(value);
   return dialog({
     title: `New key in ${keyspace}`,
-    body: el("div.field", {}, field("Key", key), field("Value", value), told, el("div", {}, picker.pick, picker.input), el("div.pair", {}, type.box, expiry.box)),
+    body: el("div.stack", {}, field("Key", key), field("Value", value), told, el("div", {}, picker.pick, picker.input), el("div.pair", {}, type.box, expiry.box)),
     action: "Create",
     submit: async () => {
       try {
@@ -122,7 +124,7 @@ export class Editor {
     this.area.value = entry.text;
     this.type = typeControl(entry.content_type);
     this.expiry = expiryControl(entry);
-    this.conflict = el("div", { role: "alert" });
+    this.conflict = el("div.conflict", { role: "alert" });
     this.save = el("button.primary", { type: "submit" }, "Save");
     this.form = el("form.editor.card", { onsubmit: (event) => this.submit(event) },
       this.conflict, field("Value", this.area, this.ends === "\r\n" ? "Its lines end in CR LF; that stays so." : null),

@@ -80,7 +80,7 @@ class Entry {
       disabled: !isEditable(entry),
       title: isEditable(entry) ? "Edit the text" : "Only text can be edited here; a file can replace any value",
     });
-    return el("div.field", {},
+    return el("div.stack", {},
       el("div.only-phone", {}, button("‹ Keys", "quiet", () => this.on.close())),
       el("header", {}, el("h1", {}, entry.key), el("div", {}, iconButton("copy", "Copy the key", () => copy(entry.key)), iconButton("close", "Close the entry (Esc)", () => this.on.close()))),
       el("div.buttons", {}, edit, button("Replace by a file…", "", () => file.click()), button("Download", "", () => this.download()),

@@ -31,9 +31,9 @@ function charts() {
     between({ title: "Latency", hint: "From the request's head to its answer, inside the server", write: seconds, lines: [{ name: "p50", kind: "a" }, { name: "p95", kind: "b" }, { name: "p99", kind: "c" }] },
       (before, after, chosen) => samples.percentiles(before, after, chosen, SHARES)),
     standing({ title: "Entries", write: short, lines: [{ name: "all", kind: "a" }, { name: "that expire", kind: "b" }] }, ["store_entries", "store_expiring_entries"]),
-    standing({ title: "Memory", hint: "Of the process; of entries; of the tables around them", write: bytes, lines: [{ name: "process", kind: "a" }, { name: "entries", kind: "b" }, { name: "tables", kind: "c" }] },
+    standing({ title: "Memory", hint: "Of the process; of entries; of the tables around them", write: bytes, base: 1024, lines: [{ name: "process", kind: "a" }, { name: "entries", kind: "b" }, { name: "tables", kind: "c" }] },
       ["process_resident_memory_bytes", "store_entry_bytes", "store_overhead_bytes"]),
-    between({ title: "Log written per second", write: (value) => bytes(value), lines: [{ name: "bytes", kind: "a" }] },
+    between({ title: "Log written per second", write: bytes, base: 1024, lines: [{ name: "bytes", kind: "a" }] },
       (before, after) => [samples.totalRate(before, after, "store_log_written_bytes_total")]),
     between({ title: "Syncs of the log", hint: "How often the disk was asked to keep what was written", write: short, lines: [{ name: "per second", kind: "a" }, { name: "records per sync", kind: "b" }] },
       (before, after) => {
@@ -46,7 +46,7 @@ function charts() {
         const syncs = samples.totalRate(before, after, "store_log_syncs_total");
         return [syncs ? samples.totalRate(before, after, "store_log_sync_seconds_total") / syncs : null];
       }),
-    { ...standing({ title: "Log and snapshot", hint: "What a start has to replay, and the newest snapshot; a line stands where a snapshot was made", write: bytes, lines: [{ name: "log to replay", kind: "a" }, { name: "snapshot", kind: "b" }] },
+    { ...standing({ title: "Log and snapshot", hint: "What a start has to replay, and the newest snapshot; a line stands where a snapshot was made", write: bytes, base: 1024, lines: [{ name: "log to replay", kind: "a" }, { name: "snapshot", kind: "b" }] },
       ["store_log_replay_bytes", "store_snapshot_bytes"]),
     marks: (list) => list.slice(1).filter((after, at) => after.figures.store_snapshots_total > list[at].figures.store_snapshots_total).map(({ at }) => at) },
   ];
@@ -131,7 +131,7 @@ class Figures {
   update() {}
 
   /** The keys of this view. Says whether it was one. */
-  key(event) {
+  onKey(event) {
     if (event.key !== "r") return false;
     samples.take();
     return true;

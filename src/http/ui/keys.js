@@ -1,7 +1,7 @@
 // The list of keys: search by prefix, folders, pages; the entry beside it.
 
 import * as api from "./api.js";
-import { button, dialog, el, empty, failed, field, icon, iconButton, loading, select, toast } from "./dom.js";
+import { button, dialog, el, empty, failed, icon, iconButton, loading, options, toast } from "./dom.js";
 import * as editor from "./editor.js";
 import * as entry from "./entry.js";
 import { bytes, plural, until } from "./format.js";
@@ -89,7 +89,8 @@ class Keys {
   showChoices() {
     const names = this.spaces.map((space) => space.name);
     if (!names.includes(this.keyspace)) names.push(this.keyspace);
-    this.space.replaceChildren(...select(names.map((name) => [name, name]), this.keyspace).children);
+    this.space.replaceChildren(...options(names.map((name) => [name, name])));
+    this.space.value = this.keyspace;
     if (document.activeElement !== this.search) this.search.value = this.prefix;
     this.folders.checked = this.group;
     this.clear.hidden = this.prefix === "";
@@ -212,7 +213,7 @@ class Keys {
   }
 
   /** The keys of this view. Says whether it was one. */
-  key(event) {
+  onKey(event) {
     const does = { "/": () => this.search.focus(), n: () => this.create(), r: () => this.load() }[event.key];
     if (does) does();
     else if (event.key === "Escape" && this.key !== null && !this.shown?.editing) this.leave();

@@ -68,14 +68,14 @@ class Keyspaces {
       durability: select(Object.entries(PROMISES).map(([key]) => [key, key]), policy.durability ?? "synced"),
       ttl: el("input", { value: policy.ttl ?? "", placeholder: "none", autocomplete: "off", spellcheck: false }),
       max_bytes: el("input", { value: policy.max_bytes ? sized(policy.max_bytes) : "", placeholder: "no limit", autocomplete: "off", spellcheck: false }),
-      eviction: select([["sieve", "evict what is least used"], ["none", "refuse writes (507)"]], policy.eviction ?? "sieve"),
+      eviction: select([["sieve", "evict (sieve)"], ["none", "refuse writes"]], policy.eviction ?? "sieve"),
       client_max_age: el("input", { value: policy.client_max_age ?? "", placeholder: "always ask", autocomplete: "off", spellcheck: false }),
     };
     const durability = field("Durability", controls.durability, PROMISES[controls.durability.value]);
     controls.durability.addEventListener("change", () => {
       durability.querySelector(".hint").textContent = PROMISES[controls.durability.value];
     });
-    const box = el("div.field", {}, durability,
+    const box = el("div.stack", {}, durability,
       el("div.pair", {}, field("Values leave after", controls.ttl, "90s, 15m, 7d"), field("Client max-age", controls.client_max_age, "Caches may keep it so long")),
       el("div.pair", {}, field("Memory limit", controls.max_bytes, "64MiB, or bytes"), field("When full", controls.eviction)));
     const read = () => {
@@ -91,7 +91,7 @@ class Keyspaces {
     const form = this.form({});
     const done = await dialog({
       title: "New keyspace",
-      body: el("div.field", {}, field("Name", name, "a-z, 0-9, _ and -"), form.box),
+      body: el("div.stack", {}, field("Name", name, "a-z, 0-9, _ and -"), form.box),
       action: "Create",
       submit: async () => {
         await api.sendJson("PUT", api.path("keyspaces", name.value), form.read(), { headers: {} });
@@ -130,7 +130,7 @@ class Keyspaces {
     const typed = el("input.mono", { required: true, pattern: name, title: `Type ${name}`, autocomplete: "off", spellcheck: false, autocapitalize: "off" });
     const done = await dialog({
       title: `Drop ${name}?`,
-      body: el("div.field", {}, el("p", {}, "The keyspace and its ", plural(keys, "key"), " are gone for good."), field(`Type its name, ${name}, to confirm`, typed)),
+      body: el("div.stack", {}, el("p", {}, "The keyspace and its ", plural(keys, "key"), " are gone for good."), field(`Type its name, ${name}, to confirm`, typed)),
       action: "Drop it",
       danger: true,
       submit: async () => {
@@ -149,7 +149,7 @@ class Keyspaces {
   update() {}
 
   /** The keys of this view. Says whether it was one. */
-  key(event) {
+  onKey(event) {
     const does = { n: () => this.create(), r: () => this.load() }[event.key];
     does?.();
     return does !== undefined;

@@ -1,7 +1,7 @@
 // Following a keyspace live: every change as it becomes durable, with resumption after a lost connection.
 
 import * as api from "./api.js";
-import { button, el, explain, field, select } from "./dom.js";
+import { button, el, empty, explain, field, options, select } from "./dom.js";
 import { bytes, fromBase64 } from "./format.js";
 import { address } from "./keys.js";
 
@@ -23,7 +23,7 @@ export function open(main, route) {
 class Watch {
   constructor(main, route) {
     this.space = el("select");
-    this.how = select([["prefix", "starts with"], ["key", "is exactly"]], "prefix");
+    this.how = select([["prefix", "that start with"], ["key", "called exactly"]], "prefix");
     this.text = el("input.mono", { placeholder: "every key", autocomplete: "off", spellcheck: false, autocapitalize: "off" });
     this.initial = el("input", { type: "checkbox" });
     this.values = el("input", { type: "checkbox", checked: true });
@@ -34,7 +34,7 @@ class Watch {
     this.problem = el("div", { role: "alert" });
     this.number = 0;
     const ask = el("form.ask.card", { onsubmit: (event) => this.submit(event) },
-      field("Keyspace", this.space), field("Key", this.how), field("Text", this.text), this.act,
+      field("Keyspace", this.space), field("Keys", this.how), field("Prefix or key", this.text), this.act,
       el("div.checks", {}, el("label.check", {}, this.initial, "begin with what is there"), el("label.check", {}, this.values, "with values")));
     main.append(el("div.wide", {}, el("div.head", {}, el("h1", {}, "Watch")), ask, this.problem,
       el("section.stream.card", {}, el("div.stream-bar", {}, this.state, this.counted, el("div.actions", {}, button("Clear", "quiet", () => this.clear()))), this.list)));
@@ -46,7 +46,8 @@ class Watch {
     try {
       const names = (await api.keyspaces()).map((space) => space.name);
       const chosen = route.keyspace ?? (names.includes("default") ? "default" : names[0]);
-      this.space.replaceChildren(...select(names.map((name) => [name, name]), chosen).children);
+      this.space.replaceChildren(...options(names.map((name) => [name, name])));
+      this.space.value = chosen;
     } catch (error) {
       this.problem.replaceChildren(el("div.failure", {}, explain(error)));
     }
@@ -68,7 +69,8 @@ class Watch {
     this.last = null;
     while (!following.signal.aborted) {
       try {
-        this.say(this.last ? "Connecting again" : "Connecting", "wait");
+        if (!this.number) this.clear();
+      this.say(this.last ? "Connecting again" : "Connecting", "wait");
         const ended = await this.stream(following.signal);
         if (ended) {
           this.stop("Ended");
@@ -132,7 +134,8 @@ class Watch {
 
   clear() {
     this.number = 0;
-    this.list.replaceChildren(el("li.said", {}, el("span"), el("span"), el("span", {}, "Changes appear here as they happen, the newest first.")));
+    const nothing = this.following ? empty("Nothing yet", "Changes appear here as they happen, the newest first.") : empty("Not following", "Choose what to follow. Every change appears here as soon as it is durable, the newest first.");
+    this.list.replaceChildren(el("li.none", {}, nothing));
     this.count();
   }
 
@@ -146,6 +149,7 @@ class Watch {
     this.following = null;
     this.act.textContent = "Follow";
     for (const control of [this.space, this.how, this.text, this.initial, this.values]) control.disabled = false;
+    if (!this.number) this.clear();
     this.say(said, "");
   }
 
@@ -154,7 +158,7 @@ class Watch {
   }
 
   /** Escape stops following. */
-  key(event) {
+  onKey(event) {
     if (event.key !== "Escape" || !this.following) return false;
     this.stop("Stopped");
     return true;
