@@ -1,21 +1,15 @@
-"""/docs/ in headless Chromium without a network: PUT, GET, DELETE and flush through "Try it out", by what the page shows."""
+"""/docs/ in headless Chromium without a network, by what the page shows: PUT, GET, DELETE and flush through "Try it out",
+then every operation of the document on a fresh server, with the examples that the page fills in."""
 
 import argparse
 import json
 import shutil
 import urllib.parse
 
-from playwright.sync_api import sync_playwright
-
 from . import server
+from .browser import PICTURES, Watched, chromium
 from .checks import Checks, say
 from .server import Server
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-DEADLINE_MS = 20_000
 
 
 class Operation:
@@ -57,6 +51,9 @@ class Operation:
         shown = live.locator("td.response-col_description pre").all_inner_texts()
         return status, "\n".join(shown)
 
+    def close(self):
+        self.block.locator(".opblock-summary-control").click()
+
 
 def store_and_flush(checks, page):
     """The four operations that the page is there for."""
@@ -86,58 +83,61 @@ def store_and_flush(checks, page):
         Operation(page, method, "/flush").block.locator(".opblock-summary-control").click()
 
 
+def turn(method, path):
+    """What is written comes before what is read, and what takes away comes last."""
+    if method == "delete":
+        # An expiry can only be taken from what is there, and a keyspace goes after what is in it; one that is gone already
+        # can be named again where several are dropped.
+        return 5 if "/ttl/" in path else 6 if "/keys/" in path else 8 if path == "/keyspaces" else 7
+    if method == "post" and path.endswith("/flush"):
+        return 4
+    return {"put": 0, "post": 1, "get": 2, "head": 3}[method]
+
+
 def every_operation(checks, page, document):
     """Each operation of the document runs with the examples that the page fills in."""
-    page.reload()
-    page.locator(".opblock").first.wait_for()
-    order = {"put": 0, "get": 1, "head": 2, "post": 3, "delete": 4}
     named = [
-        (order.get(method, 5), method.upper(), path, operation)
-        for path, methods in document["paths"].items() for method, operation in methods.items() if method in order
+        (turn(method, path), path, method.upper(), operation)
+        for path, methods in document["paths"].items() for method, operation in methods.items()
     ]
-    for _, method, path, operation in sorted(named, key=lambda each: each[:3]):
-        status, _ = Operation(page, method, path).open().execute()
-        documented = status in operation["responses"]
-        checks.check(documented and status[0] in "23", f"{method} {path} with its example: {status}")
+    shown = page.locator(".opblock")
+    checks.equal(shown.count(), len(named), "operations on the page")
+    for _, path, method, operation in sorted(named, key=lambda each: each[:3]):
+        try:
+            ran = Operation(page, method, path).open()
+            status, _ = ran.execute()
+            ran.close()
+        except Exception as error:
+            status = f"not executed, {str(error).splitlines()[0]}"
+        good = status in operation["responses"] and (status[0] == "2" or status == "304")
+        checks.check(good, f"{method} {path} with its example: {status}")
 
 
-def run(checks, target, pictures):
-    origin = f"http://127.0.0.1:{target.port}"
-    foreign, broken = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", headless=True, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1600})
-        page.set_default_timeout(DEADLINE_MS)
-        page.on("request", lambda request: note_foreign(request.url, origin, foreign))
-        page.on("pageerror", lambda error: broken.append(str(error)))
-        page.goto(f"{origin}/docs")
+def run(checks, data, what, picture):
+    """Does `what(page, document)` with the page of a fresh server."""
+    with Server(data) as target, chromium() as browser:
+        document = json.loads(target.client().request("GET", "/openapi.json").body)
+        watched = Watched(browser, f"http://127.0.0.1:{target.port}")
+        page = watched.page(height=1600)
+        page.goto(f"{watched.origin}/docs")
         page.locator(".opblock").first.wait_for()
         checks.equal(urllib.parse.urlsplit(page.url).path, "/docs/", "/docs leads to")
         try:
-            store_and_flush(checks, page)
-            page.screenshot(path=pictures / "try-it-out.png", full_page=True)
-            document = json.loads(target.client().request("GET", "/openapi.json").body)
-            every_operation(checks, page, document)
+            what(page, document)
         except Exception as error:
-            page.screenshot(path=pictures / "failed.png", full_page=True)
             checks.check(False, f"the page did not do as expected: {error}")
-        browser.close()
-    checks.check(not foreign, "the page asked for nothing outside its server" + "".join(f"; {url}" for url in foreign[:5]))
-    checks.check(not broken, "no script of the page failed" + "".join(f"; {error}" for error in broken[:5]))
-
-
-def note_foreign(url, origin, foreign):
-    if not url.startswith((origin + "/", "data:", "blob:")):
-        foreign.append(url)
+        page.screenshot(path=PICTURES / picture, full_page=True)
+        watched.check(checks, "/docs/")
+        checks.equal(target.stop(), 0, "exit status of a stop")
+        checks.check("panicked" not in target.log(), "no panic in the server's log")
 
 
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    checks, data, pictures = Checks(), server.fresh("try-it-out"), server.CACHE / "screenshots"
-    pictures.mkdir(parents=True, exist_ok=True)
-    with Server(data) as target:
-        run(checks, target, pictures)
-        checks.equal(target.stop(), 0, "exit status of a stop")
+    checks, data = Checks(), server.fresh("try-it-out")
+    run(checks, data, lambda page, _: store_and_flush(checks, page), "try-it-out.png")
+    data = server.fresh("try-it-out")
+    run(checks, data, lambda page, document: every_operation(checks, page, document), "every-operation.png")
     say("pictures are in tests/.cache/screenshots")
     shutil.rmtree(data, ignore_errors=True)
     checks.finish()
