@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use standpipe_store::fs::real::RealDir;
-use standpipe_store::{Clock, ErrorClass, Keyspace, OpenError, Progress, Store};
+use standpipe_store::{Clock, ErrorClass, OpenError, Progress, Store};
 
 use super::{Exit, Failure, progress};
 use crate::config::Config;
@@ -74,7 +74,4 @@ pub(super) fn close(store: &Store) -> Result<(), Failure> {
 }
 
 /// The keyspace that every store has.
-pub(super) fn default_keyspace(store: &Store) -> Result<Arc<Keyspace>, Failure> {
-    let missing = || Failure::new(Exit::INTERNAL, "the store has no default keyspace");
-    store.keyspace("default").ok_or_else(missing)
-}
+pub(super) const DEFAULT: &str = "default";

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 use standpipe_store::{
-    Clock, Conditions, Durability, Keyspace, Level, Meta, Store, WriteError, block_on,
+    Clock, Conditions, Durability, Keyspace, KeyspaceError, Level, Meta, Policy, Store, WriteError,
+    block_on,
 };
 
+use super::directory::DEFAULT;
 use super::incoming::{Format, Incoming, Position};
-use super::line::Item;
+use super::line::{self, Item, Said};
 use super::{Exit, Failure, directory, progress, tell};
 use crate::config::Config;
 use crate::engine;
@@ -34,6 +36,9 @@ pub(super) struct Arguments {
     /// Read and check everything, write nothing
     #[arg(long)]
     dry_run: bool,
+    /// The keyspace of entries that name none
+    #[arg(long, value_name = "NAME", default_value = DEFAULT)]
+    keyspace: String,
     /// The file's shape; without it the first line decides
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -41,6 +46,11 @@ pub(super) struct Arguments {
 
 /// Imports, or with `--dry-run` only checks.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
+    if !line::is_keyspace_name(&arguments.keyspace) {
+        let name = &arguments.keyspace;
+        let message = format_args!("--keyspace {name:?} is no name: 1 to 64 of a-z 0-9 _ -");
+        return Err(Failure::new(Exit::USAGE, message));
+    }
     let input = Input::of(arguments);
     let limits = &config.server.limits;
     if arguments.dry_run {
@@ -62,8 +72,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
     })?;
     let clock = Arc::new(Clock::system());
     let store = directory::open(config, Arc::new(dir), &clock)?;
-    let imported =
-        Importer::new(&store, &clock, limits).and_then(|importer| importer.import(&input));
+    let imported = Importer::new(&store, &clock, config, &arguments.keyspace).import(&input);
     directory::close(&store)?;
     let imported = imported?;
     tell(format_args!(
@@ -166,10 +175,11 @@ impl Input {
         let mut counted = Counted::default();
         self.each("checking", limits, &mut |at, item| {
             match item.and_then(|item| admitted(item, limits)) {
-                Ok(item) => {
+                Ok(Said::Entry(item)) => {
                     counted.entries += 1;
                     counted.bytes += wide(item.value.len());
                 }
+                Ok(Said::Keyspace(..)) => {}
                 Err(reason) => {
                     counted.bad += 1;
                     if counted.bad <= NAMED {
@@ -197,7 +207,14 @@ impl Input {
 }
 
 /// What the service would refuse, an import refuses too.
-fn admitted<'a>(item: Item<'a>, limits: &Limits) -> Result<Item<'a>, String> {
+fn admitted<'a>(said: Said<'a>, limits: &Limits) -> Result<Said<'a>, String> {
+    match said {
+        Said::Entry(item) => entry(item, limits).map(Said::Entry),
+        keyspace @ Said::Keyspace(..) => Ok(keyspace),
+    }
+}
+
+fn entry<'a>(item: Item<'a>, limits: &Limits) -> Result<Item<'a>, String> {
     let too_long = |what, actual, limit, setting| {
         format!("its {what} has {actual} bytes, the limit is {limit} ({setting})")
     };
@@ -261,9 +278,12 @@ fn meta<'a>(item: &'a Item<'_>) -> Meta<'a> {
 /// Writes entries and waits for the disk chunk by chunk.
 struct Importer<'a> {
     store: &'a Store,
-    keyspace: Arc<Keyspace>,
     clock: &'a Clock,
     limits: &'a Limits,
+    /// Where entries go that name no keyspace.
+    unnamed: &'a str,
+    /// The keyspace of the last entry: nearly always that of the next.
+    keyspace: Option<Arc<Keyspace>>,
     counted: Counted,
     /// Since the last wait.
     chunk: Counted,
@@ -274,38 +294,89 @@ struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    fn new(store: &'a Store, clock: &'a Clock, limits: &'a Limits) -> Result<Self, Failure> {
-        let keyspace = directory::default_keyspace(store)?;
-        if keyspace.durability() == Durability::Memory {
-            let message = "keyspaces.default.durability is memory: what is imported would be gone with this command";
-            return Err(Failure::new(Exit::CONFIG, message));
-        }
+    fn new(store: &'a Store, clock: &'a Clock, config: &'a Config, unnamed: &'a str) -> Self {
         let (counted, chunk) = (Counted::default(), Counted::default());
-        Ok(Self {
+        Self {
             store,
-            keyspace,
             clock,
-            limits,
+            limits: &config.server.limits,
+            unnamed,
+            keyspace: None,
             counted,
             chunk,
             newest: 0,
             before: 0,
-        })
+        }
     }
 
     fn import(mut self, input: &Input) -> Result<Counted, Failure> {
         let written = input
-            .each("importing", self.limits, &mut |at, item| {
-                let item = item.and_then(|item| admitted(item, self.limits));
-                let item =
-                    item.map_err(|reason| Failure::new(Exit::DATA, format_args!("{at}{reason}")))?;
-                self.put(at, &item)
+            .each("importing", self.limits, &mut |at, said| {
+                let said = said.and_then(|said| admitted(said, self.limits));
+                let bad = |reason| Failure::new(Exit::DATA, format_args!("{at}{reason}"));
+                match said.map_err(bad)? {
+                    Said::Entry(item) => self.put(at, &item),
+                    Said::Keyspace(name, policy) => self.keyspace(at, &name, &policy),
+                }
             })
             .and_then(|()| self.settle(self.newest));
         match written {
             Ok(()) => Ok(self.counted),
             Err(failure) => Err(self.stopped(input, &failure)),
         }
+    }
+
+    /// Makes a keyspace as the line says; one that holds entries keeps what it has.
+    fn keyspace(&mut self, at: Position, name: &str, policy: &Policy) -> Result<(), Failure> {
+        if let Some(known) = self.store.keyspace(name)
+            && self.store.keyspace_stats(&known).entries > 0
+        {
+            if known.policy() != *policy {
+                tell(format_args!(
+                    "{at}the keyspace {name} holds entries and keeps its policy"
+                ));
+            }
+            return Ok(());
+        }
+        self.set(at, name, policy)
+    }
+
+    fn set(&mut self, at: Position, name: &str, policy: &Policy) -> Result<(), Failure> {
+        let set = self.store.set_keyspace(name, policy, self.limits.keyspaces);
+        let set = block_on(set).map_err(|error| {
+            let exit = match &error {
+                KeyspaceError::TooMany { .. } => Exit::DATA,
+                KeyspaceError::DurabilityFixed { .. } => Exit::CONFIG,
+                KeyspaceError::Write(_) => Exit::IO,
+            };
+            Failure::new(exit, format_args!("{at}the keyspace {name}: {error}"))
+        })?;
+        self.newest = set.own.unwrap_or(self.newest);
+        // It may have taken the place of the one that is known.
+        self.keyspace = None;
+        Ok(())
+    }
+
+    /// The keyspace of an entry. One that nobody has told of is made as every keyspace is by default.
+    fn keyspace_of(&mut self, at: Position, item: &Item<'_>) -> Result<Arc<Keyspace>, Failure> {
+        let name = item.keyspace.as_deref().unwrap_or(self.unnamed);
+        if let Some(keyspace) = self.keyspace.as_ref().filter(|one| one.name() == name) {
+            return Ok(Arc::clone(keyspace));
+        }
+        if self.store.keyspace(name).is_none() {
+            self.set(at, name, &Policy::default())?;
+        }
+        let keyspace = self.store.keyspace(name).ok_or_else(|| {
+            Failure::new(Exit::INTERNAL, format_args!("the keyspace {name} is gone"))
+        })?;
+        if keyspace.durability() == Durability::Memory {
+            let message = format_args!(
+                "keyspaces.{name}.durability is memory: what is imported would be gone with this command"
+            );
+            return Err(Failure::new(Exit::CONFIG, message));
+        }
+        self.keyspace = Some(Arc::clone(&keyspace));
+        Ok(keyspace)
     }
 
     /// How far it came: the entries before the failure are in the directory, in the order of the input.
@@ -328,18 +399,23 @@ impl<'a> Importer<'a> {
             self.counted.expired += 1;
             return Ok(());
         }
+        let keyspace = self.keyspace_of(at, item)?;
         let (key, value) = (item.key.as_bytes(), &*item.value);
         let failed = |error| refused(at, &error);
         let mut draft = self
             .store
-            .draft(key, value.len(), &meta(item), item.expires_at_ms)
+            .draft_written_at(
+                key,
+                value.len(),
+                &meta(item),
+                item.expires_at_ms,
+                item.created_at_ms,
+            )
             .map_err(failed)?;
         draft.fill(|room| room.copy_from_slice(value));
         // Not waited for one by one, so the log need not sync at once; the chunk's wait makes it.
         let always = Conditions::default();
-        let put = self
-            .store
-            .put(&self.keyspace, draft, &always, Level::Written);
+        let put = self.store.put(&keyspace, draft, &always, Level::Written);
         let put = block_on(put).map_err(failed)?;
         self.newest = put.own.unwrap_or(self.newest);
         self.counted.entries += 1;

@@ -9,7 +9,7 @@ use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::Failure;
-use super::line::{self, Item};
+use super::line::{self, Item, Said};
 
 /// The shapes that a file of entries can have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -41,9 +41,9 @@ impl fmt::Display for Position {
     }
 }
 
-/// Takes each entry, or the reason why there is none at this position. Its failure ends the reading.
+/// Takes each entry and keyspace, or the reason why there is none at this position. Its failure ends the reading.
 pub(super) type Taker<'a> =
-    dyn FnMut(Position, Result<Item<'_>, String>) -> Result<(), Failure> + 'a;
+    dyn FnMut(Position, Result<Said<'_>, String>) -> Result<(), Failure> + 'a;
 
 /// What to read and how.
 pub(super) struct Incoming<R> {
@@ -126,12 +126,12 @@ struct Line {
     text: Option<Vec<u8>>,
 }
 
-/// An object with a `key` on one line is an entry; any other beginning of an object, or `null`, is a state file, which
+/// An object with a `key` or a `policy` on one line is a line of ours; any other beginning of an object, or `null`, is a state file, which
 /// In-Memory-Cache writes with one member a line.
 fn guess(first: &[u8]) -> Format {
     let text = first.trim_ascii();
     match serde_json::from_slice::<Map<String, Value>>(text) {
-        Ok(object) if object.contains_key("key") => Format::Lines,
+        Ok(object) if object.contains_key("key") || object.contains_key("policy") => Format::Lines,
         Ok(_) => Format::State,
         Err(error)
             if text.starts_with(b"{") && error.is_eof() && !text.starts_with(b"{\"key\"") =>
@@ -193,6 +193,7 @@ impl<'de> Visitor<'de> for &mut Members<'_, '_> {
             let value = map.next_value_seed(text)?;
             self.count += 1;
             let item = Item {
+                keyspace: None,
                 key: key.into(),
                 value: value.into_bytes().into(),
                 content_type: None,
@@ -201,7 +202,7 @@ impl<'de> Visitor<'de> for &mut Members<'_, '_> {
                 created_at_ms: None,
                 expires_at_ms: None,
             };
-            if let Err(failure) = (self.take)(Position::Member(self.count), Ok(item)) {
+            if let Err(failure) = (self.take)(Position::Member(self.count), Ok(Said::Entry(item))) {
                 self.stopped = Some(failure);
                 return Err(A::Error::custom("stopped"));
             }
@@ -226,9 +227,10 @@ mod tests {
         incoming
             .each(&mut |at, item| {
                 seen.push(match item {
-                    Ok(item) => {
+                    Ok(Said::Entry(item)) => {
                         format!("{at}{}={}", item.key, String::from_utf8_lossy(&item.value))
                     }
+                    Ok(Said::Keyspace(name, _)) => format!("{at}{name}"),
                     Err(reason) => format!("{at}{reason}"),
                 });
                 Ok(())

@@ -1,4 +1,5 @@
-//! One entry as one line of JSON: what export writes and import reads. It must not know files or the store.
+//! One entry, or one keyspace, as one line of JSON: what export writes and import reads. It must not know files or the
+//! store.
 
 use std::borrow::Cow;
 
@@ -6,10 +7,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use standpipe_store::{Durability, Eviction, Policy};
+
+/// What a line says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Said<'a> {
+    /// An entry.
+    Entry(Item<'a>),
+    /// A keyspace, by name, with its policy.
+    Keyspace(Cow<'a, str>, Policy),
+}
 
 /// An entry with everything that is kept about it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Item<'a> {
+    /// The name of its keyspace; `None`: the one that always exists, or that the command names.
+    pub(super) keyspace: Option<Cow<'a, str>>,
     pub(super) key: Cow<'a, str>,
     pub(super) value: Cow<'a, [u8]>,
     /// `None`: nobody said.
@@ -17,7 +30,7 @@ pub(super) struct Item<'a> {
     pub(super) content_encoding: Option<Cow<'a, str>>,
     /// The source that owns the entry.
     pub(super) source: Option<Cow<'a, str>>,
-    /// Unix milliseconds; told for people, not kept by an import, which writes a value anew.
+    /// When the value was written, in Unix milliseconds.
     pub(super) created_at_ms: Option<u64>,
     /// Unix milliseconds.
     pub(super) expires_at_ms: Option<u64>,
@@ -27,8 +40,12 @@ pub(super) struct Item<'a> {
 #[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
-    #[serde(borrow)]
-    key: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    keyspace: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyLine>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    key: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     value: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +62,75 @@ struct Line<'a> {
     expires_at: Option<Timestamp>,
 }
 
+/// A policy in numbers, so that nothing of it is rounded.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyLine {
+    durability: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+    eviction: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_max_age_ms: Option<u64>,
+}
+
+impl From<&Policy> for PolicyLine {
+    fn from(policy: &Policy) -> Self {
+        let eviction = match policy.eviction {
+            Eviction::Sieve => "sieve",
+            Eviction::None => "none",
+        };
+        Self {
+            durability: policy.durability.to_string(),
+            ttl_ms: policy.ttl_ms,
+            max_bytes: policy.max_bytes,
+            eviction: eviction.to_owned(),
+            client_max_age_ms: policy.client_max_age_ms,
+        }
+    }
+}
+
+impl PolicyLine {
+    fn policy(&self) -> Result<Policy, String> {
+        let durability = match self.durability.as_str() {
+            "synced" => Durability::Synced,
+            "written" => Durability::Written,
+            "memory" => Durability::Memory,
+            other => return Err(format!("the durability {other:?} is not known")),
+        };
+        let eviction = match self.eviction.as_str() {
+            "sieve" => Eviction::Sieve,
+            "none" => Eviction::None,
+            other => return Err(format!("the eviction {other:?} is not known")),
+        };
+        Ok(Policy {
+            durability,
+            ttl_ms: self.ttl_ms.filter(|ttl_ms| *ttl_ms > 0),
+            max_bytes: self.max_bytes,
+            eviction,
+            client_max_age_ms: self.client_max_age_ms,
+        })
+    }
+}
+
+/// Appends a keyspace as a line, its end included.
+pub(super) fn write_keyspace(name: &str, policy: &Policy, out: &mut Vec<u8>) -> Result<(), String> {
+    let line = Line {
+        keyspace: Some(name.into()),
+        policy: Some(policy.into()),
+        ..Line::default()
+    };
+    append(&line, out)
+}
+
+fn append(line: &Line<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+    serde_json::to_writer(&mut *out, line).map_err(|error| error.to_string())?;
+    out.push(b'\n');
+    Ok(())
+}
+
 /// Appends an entry as a line, its end included. A value that is text stays readable, any other is base64.
 pub(super) fn write(item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), String> {
     let (value, value_base64) = match str::from_utf8(&item.value) {
@@ -52,7 +138,9 @@ pub(super) fn write(item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         Err(_binary) => (None, Some(Cow::Owned(STANDARD.encode(&item.value)))),
     };
     let line = Line {
-        key: Cow::Borrowed(&item.key),
+        keyspace: item.keyspace.as_deref().map(Cow::Borrowed),
+        policy: None,
+        key: Some(Cow::Borrowed(&item.key)),
         value,
         value_base64,
         content_type: item.content_type.as_deref().map(Cow::Borrowed),
@@ -61,14 +149,49 @@ pub(super) fn write(item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         created_at: item.created_at_ms.map(moment).transpose()?,
         expires_at: item.expires_at_ms.map(moment).transpose()?,
     };
-    serde_json::to_writer(&mut *out, &line).map_err(|error| error.to_string())?;
-    out.push(b'\n');
-    Ok(())
+    append(&line, out)
 }
 
 /// Reads one line. The error is the end of a sentence about it.
-pub(super) fn read(line: &[u8]) -> Result<Item<'_>, String> {
+pub(super) fn read(line: &[u8]) -> Result<Said<'_>, String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| json_words(&error))?;
+    if line
+        .keyspace
+        .as_deref()
+        .is_some_and(|name| !is_keyspace_name(name))
+    {
+        return Err("its keyspace is no name: 1 to 64 of a-z 0-9 _ -".to_owned());
+    }
+    match (line.policy, line.key) {
+        (None, Some(key)) => {
+            let line = Line {
+                policy: None,
+                key: None,
+                ..line
+            };
+            item(key, line).map(Said::Entry)
+        }
+        (Some(_), None) if line.value.is_some() || line.value_base64.is_some() => {
+            Err("it has a policy and a value".to_owned())
+        }
+        (Some(policy), None) => match line.keyspace {
+            Some(keyspace) => Ok(Said::Keyspace(keyspace, policy.policy()?)),
+            None => Err("it has a policy and no keyspace".to_owned()),
+        },
+        (Some(_), Some(_)) => Err("it has both a key and a policy".to_owned()),
+        (None, None) => Err("it has no key".to_owned()),
+    }
+}
+
+/// Whether a keyspace can have that name.
+pub(super) fn is_keyspace_name(name: &str) -> bool {
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-')
+    };
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn item<'a>(key: Cow<'a, str>, line: Line<'a>) -> Result<Item<'a>, String> {
     let value = match (line.value, line.value_base64) {
         (Some(Cow::Borrowed(text)), None) => Cow::Borrowed(text.as_bytes()),
         (Some(Cow::Owned(text)), None) => Cow::Owned(text.into_bytes()),
@@ -81,7 +204,8 @@ pub(super) fn read(line: &[u8]) -> Result<Item<'_>, String> {
         (None, None) => return Err("it has neither value nor value_base64".to_owned()),
     };
     Ok(Item {
-        key: line.key,
+        keyspace: line.keyspace,
+        key,
         value,
         content_type: line.content_type,
         content_encoding: line.content_encoding,
@@ -124,6 +248,7 @@ mod tests {
 
     fn item(value: &[u8]) -> Item<'_> {
         Item {
+            keyspace: None,
             key: "a/é\n\"".into(),
             value: value.into(),
             content_type: Some("text/plain; charset=utf-8".into()),
@@ -177,8 +302,35 @@ mod tests {
                 expires_at_ms: Some(4_102_444_800_001),
                 ..item(value)
             };
-            assert_eq!(read(written(&whole).trim_end().as_bytes()).unwrap(), whole);
+            let line = written(&whole);
+            assert_eq!(read(line.trim_end().as_bytes()), Ok(Said::Entry(whole)));
         }
+    }
+
+    #[test]
+    fn a_keyspace_and_its_entries_read_back() {
+        let policy = Policy {
+            durability: Durability::Written,
+            ttl_ms: Some(1),
+            max_bytes: Some(u64::MAX),
+            eviction: Eviction::None,
+            client_max_age_ms: Some(9),
+        };
+        for policy in [policy, Policy::default()] {
+            let mut line = Vec::new();
+            write_keyspace("users", &policy, &mut line).unwrap();
+            assert_eq!(
+                read(line.trim_ascii()),
+                Ok(Said::Keyspace("users".into(), policy))
+            );
+        }
+        let entry = Item {
+            keyspace: Some("users".into()),
+            ..item(b"x")
+        };
+        let line = written(&entry);
+        assert!(line.starts_with(r#"{"keyspace":"users","key":"#), "{line}");
+        assert_eq!(read(line.trim_end().as_bytes()), Ok(Said::Entry(entry)));
     }
 
     #[test]
@@ -192,7 +344,23 @@ mod tests {
                 br#"{"key":"a","value":"","value_base64":""}"#,
                 "it has both value and value_base64",
             ),
-            (br#"{"value":"a"}"#, "missing field `key` at column 13"),
+            (br#"{"value":"a"}"#, "it has no key"),
+            (
+                br#"{"key":"a","value":"","keyspace":"A"}"#,
+                "its keyspace is no name: 1 to 64 of a-z 0-9 _ -",
+            ),
+            (
+                br#"{"keyspace":"a","policy":{"durability":"eventual","eviction":"none"}}"#,
+                "the durability \"eventual\" is not known",
+            ),
+            (
+                br#"{"policy":{"durability":"synced","eviction":"none"}}"#,
+                "it has a policy and no keyspace",
+            ),
+            (
+                br#"{"keyspace":"a","value":"","policy":{"durability":"synced","eviction":"none"}}"#,
+                "it has a policy and a value",
+            ),
             (
                 br#"{"key":"a","value":1}"#,
                 "invalid type: integer `1`, expected a string at column 20",
@@ -222,9 +390,9 @@ mod tests {
                 String::from_utf8_lossy(line)
             );
         }
-        let unknown = read(br#"{"key":"a","value":"","keyspace":"b"}"#).unwrap_err();
+        let unknown = read(br#"{"key":"a","value":"","owner":"b"}"#).unwrap_err();
         assert!(
-            unknown.starts_with("unknown field `keyspace`, expected one of `key`, `value`"),
+            unknown.starts_with("unknown field `owner`, expected one of `keyspace`, `policy`"),
             "{unknown}"
         );
     }

@@ -23,7 +23,8 @@ pub struct Draft {
     entry: Entry,
     /// What the log needs before key and value; the keyspace in front is filled in when it is known.
     prefix: Vec<u8>,
-    created_at_ms: u64,
+    /// The time of its record.
+    time_ms: u64,
 }
 
 impl Draft {
@@ -131,7 +132,21 @@ impl Store {
         meta: &Meta<'_>,
         expires_at_ms: Option<u64>,
     ) -> Result<Draft, WriteError> {
-        let created_at_ms = self.core.clock.now_ms();
+        self.draft_written_at(key, value_len, meta, expires_at_ms, None)
+    }
+
+    /// The same for a value that was written before, at `written_at_ms` (Unix milliseconds, now at the latest): a restored
+    /// backup tells so.
+    pub fn draft_written_at(
+        &self,
+        key: &[u8],
+        value_len: usize,
+        meta: &Meta<'_>,
+        expires_at_ms: Option<u64>,
+        written_at_ms: Option<u64>,
+    ) -> Result<Draft, WriteError> {
+        let time_ms = self.core.clock.now_ms();
+        let created_at_ms = written_at_ms.map_or(time_ms, |at| at.min(time_ms));
         let parts = Parts {
             key,
             meta: *meta,
@@ -145,11 +160,11 @@ impl Store {
         }
         let entry = Entry::reserve(&parts, value_len, &self.core.contents.facts);
         let mut prefix = Vec::with_capacity(32);
-        record::put_prefix(&mut prefix, NO_KEYSPACE, &parts, created_at_ms);
+        record::put_prefix(&mut prefix, NO_KEYSPACE, &parts, time_ms);
         Ok(Draft {
             entry,
             prefix,
-            created_at_ms,
+            time_ms,
         })
     }
 
@@ -366,10 +381,10 @@ impl Core {
         let Draft {
             mut entry,
             prefix,
-            created_at_ms,
+            time_ms,
         } = draft;
         let (code, prefix) = left.in_front_of(kind::PUT, prefix);
-        let fields = (code, created_at_ms, level);
+        let fields = (code, time_ms, level);
         let queued = self.queue(spare.grant.as_ref(), fields, &prefix, Some(&mut entry));
         let settled = self.settled(spare.grant.as_ref());
         let revision = queued.revision;
