@@ -78,10 +78,7 @@ fn keyspaces_go_with_their_policies_and_their_entries() {
     let users = place.run(&["export", "--data", "one", "--keyspace", "users"]);
     assert_eq!(
         users.stdout,
-        text.lines()
-            .skip(2)
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
+        text.split_inclusive('\n').skip(2).collect::<String>()
     );
     assert_ended(
         &place.run(&["export", "--data", "one", "--keyspace", "nobody"]),
