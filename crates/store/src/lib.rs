@@ -31,6 +31,7 @@ mod snapshot;
 mod stats;
 mod store;
 mod wait;
+mod watch;
 
 pub use clock::Clock;
 pub use compaction::Compacted;
@@ -46,10 +47,11 @@ pub use record::Meta;
 pub use stats::{Health, KeyspaceStats, LogStats, Stats};
 pub use store::{
     Batch, Batched, Conditions, Counted, Delete, Deleted, Done, Draft, Failed, Flush, Increment,
-    Incremented, Operation, Put, Putted, Read, Scan, SetKeyspace, Store, Touch, Touched, Version,
-    Versions,
+    Incremented, Operation, Place, Put, Putted, Read, Scan, SetKeyspace, Store, Touch, Touched,
+    Version, Versions,
 };
 pub use wait::block_on;
+pub use watch::{Change, Event, Filter, Flushed, NotKept, Position, Seen, Watcher};
 
 /// Random bytes from the system.
 fn random<const N: usize>() -> [u8; N] {

@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::recovery::{
     Access, Found, Loaded, Locked, Replayed, contents_of, cut_segment, read_snapshot,
 };
+use crate::watch::Bounds;
 
 /// What is in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub fn check(storage: Arc<dyn Dir>, progress: &Progress) -> Result<Report, OpenE
         );
     }
     let loaded = Loaded::load(found, &options, Access::Look, progress)?;
-    let replayed = Replayed::replay(loaded, TailPolicy::Refuse, progress)?;
+    let replayed = Replayed::replay(loaded, TailPolicy::Refuse, Bounds::NONE, progress)?;
     let keyspaces = replayed.contents.keyspaces.all();
     Ok(Report {
         entries: keyspaces

@@ -102,6 +102,10 @@ pub struct Options {
     pub compaction_min_bytes: u64,
     /// Longest time that a change waits for room in the log.
     pub room_wait: Duration,
+    /// Most events that are kept for watchers that come back.
+    pub history_events: usize,
+    /// Most bytes of such events.
+    pub history_bytes: u64,
     /// What `default` should be; `None` leaves it as stored (`synced` when new).
     pub default_durability: Option<Durability>,
 }
@@ -120,6 +124,8 @@ impl Default for Options {
             snapshot_bytes_per_second: None,
             compaction_min_bytes: 64 << 20,
             room_wait: Duration::from_secs(5),
+            history_events: 100_000,
+            history_bytes: 64 << 20,
             default_durability: None,
         }
     }

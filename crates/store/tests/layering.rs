@@ -26,17 +26,24 @@ const TABLE: &[(&str, &[&str])] = &[
             "map",
             "recovery",
             "snapshot",
+            "watch",
         ],
     ),
     (
         "offline",
-        &["fs", "log", "manifest", "map", "recovery", "snapshot"],
+        &[
+            "fs", "log", "manifest", "map", "recovery", "snapshot", "watch",
+        ],
     ),
-    ("recovery", &["fs", "log", "manifest", "map", "snapshot"]),
+    (
+        "recovery",
+        &["fs", "log", "manifest", "map", "snapshot", "watch"],
+    ),
     ("compaction", &["fs", "log", "manifest", "map", "snapshot"]),
     ("log", &["fs", "manifest"]),
     ("snapshot", &["fs"]),
     ("manifest", &["fs"]),
+    ("watch", &["map"]),
     ("map", &[]),
     ("fs", &[]),
 ];

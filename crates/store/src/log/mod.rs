@@ -65,6 +65,14 @@ pub(crate) struct Start {
 /// Frees space on a full disk by giving up what is not needed; `true` where something was freed.
 pub(crate) type Reclaim = Box<dyn Fn() -> bool + Send + Sync>;
 
+/// Who is told how far the log has come, by the thread that writes it: it must be quick.
+pub(crate) trait Observer: Send + Sync {
+    /// Everything up to `revision` has reached `level`; those who wait for that are told next.
+    fn reached(&self, level: Level, revision: u64);
+    /// They have been told.
+    fn told(&self);
+}
+
 /// What the threads and the callers of a log share.
 pub(crate) struct Shared {
     dir: Arc<dyn Dir>,
@@ -82,6 +90,7 @@ pub(crate) struct Shared {
     chores_wake: Condvar,
     lost_notify: Notify,
     reclaim: Reclaim,
+    observer: Box<dyn Observer>,
     counters: Counters,
 }
 
@@ -178,7 +187,7 @@ impl Log {
         clock: Arc<Clock>,
         options: LogOptions,
         start: Start,
-        reclaim: Reclaim,
+        (reclaim, observer): (Reclaim, Box<dyn Observer>),
     ) -> Self {
         let segment_room = segment::room(options.segment_bytes);
         let room = Room::new(
@@ -211,6 +220,7 @@ impl Log {
             chores_wake: Condvar::new(),
             lost_notify: Notify::new(),
             reclaim,
+            observer,
             counters: Counters::default(),
         });
         let writer = Writer::new(Arc::clone(&shared), start.active, start.last_revision);

@@ -252,10 +252,17 @@ impl Writer {
         counters.records.fetch_add(count, Ordering::Relaxed);
         counters.batches.fetch_add(1, Ordering::Relaxed);
         counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.shared.acks.publish(Level::Written, last);
+        self.publish(Level::Written, last);
         #[cfg(feature = "bug-ack-before-sync")]
-        self.shared.acks.publish(Level::Durable, last);
+        self.publish(Level::Durable, last);
         Ok(())
+    }
+
+    /// Tells everybody that everything up to `revision` has reached `level`.
+    fn publish(&self, level: Level, revision: u64) {
+        self.shared.observer.reached(level, revision);
+        self.shared.acks.publish(level, revision);
+        self.shared.observer.told();
     }
 
     /// Writes the pieces at the end of the active segment and moves it on. Returns their length.
@@ -322,7 +329,7 @@ impl Writer {
             u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
-        self.shared.acks.publish(Level::Durable, self.last_revision);
+        self.publish(Level::Durable, self.last_revision);
         Ok(())
     }
 

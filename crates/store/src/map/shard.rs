@@ -436,13 +436,18 @@ impl Shard {
         found
     }
 
+    /// How many entries anybody can read at `now_ms`.
+    pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
+        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+    }
+
     /// Numbers about this shard at `now_ms`.
     pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
         let table = self.table.capacity() * (size_of::<Bucket>() + 1)
             + self.slots.capacity() * size_of::<Option<Entry>>();
         let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
         ShardStats {
-            live: self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count()),
+            live: self.live_at(now_ms),
             entry_bytes: self.entry_bytes,
             bytes: self.used - self.mark_bytes,
             overhead_bytes: wide(

@@ -96,6 +96,8 @@ pub(crate) enum Record<'a> {
     },
     Flush {
         keyspace: u32,
+        /// When: what had expired by then was not there to be counted.
+        time_ms: u64,
     },
     Keyspace(KeyspaceRecord),
     Drop {
@@ -241,6 +243,7 @@ impl<'a> Record<'a> {
             }
             kind::FLUSH => Self::Flush {
                 keyspace: take.u32()?,
+                time_ms,
             },
             kind::DROP => Self::Drop {
                 keyspace: take.u32()?,
@@ -454,7 +457,10 @@ mod tests {
         );
         assert_eq!(
             round(kind::FLUSH, &whole_keyspace(9), 0),
-            Record::Flush { keyspace: 9 }
+            Record::Flush {
+                keyspace: 9,
+                time_ms: 0
+            }
         );
         assert_eq!(
             round(kind::DROP, &whole_keyspace(9), 0),

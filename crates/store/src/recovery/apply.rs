@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use crate::int::wide;
 use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
 use crate::record::{Parts, Record};
+use crate::watch::{Change as Told, Refill};
 
 /// A decoded record with its revision.
 pub(super) type Change<'b> = (u64, Record<'b>);
@@ -38,98 +40,176 @@ impl Recent {
 /// Applies batches in order. The first refused record, by its revision, ends it.
 pub(super) fn apply_all(
     contents: &Contents,
+    refill: &mut Refill,
     receive: &Receiver<Vec<Change<'_>>>,
 ) -> Result<(), (u64, &'static str)> {
     let mut recent = Recent::default();
     for batch in receive {
         for (revision, record) in batch {
-            apply(contents, &mut recent, revision, &record).map_err(|why| (revision, why))?;
+            apply(contents, refill, &mut recent, revision, &record)
+                .map_err(|why| (revision, why))?;
         }
     }
     Ok(())
 }
 
-/// Does to the map what a record says.
+/// Does to the map what a record says, and tells it to whoever will watch.
 fn apply(
     contents: &Contents,
+    refill: &mut Refill,
     recent: &mut Recent,
     revision: u64,
     record: &Record<'_>,
 ) -> Result<(), &'static str> {
-    match record {
-        Record::Put { keyspace: id, .. }
-        | Record::Delete { keyspace: id, .. }
-        | Record::Expire { keyspace: id, .. }
-        | Record::Flush { keyspace: id }
-        | Record::Touch { keyspace: id, .. }
-        | Record::DeletePrefix { keyspace: id, .. } => {
-            if let Some(keyspace) = recent.keyspace(contents, *id)? {
-                apply_in(keyspace, revision, record, &contents.facts);
-            }
-        }
+    let id = match record {
+        Record::Put { keyspace, .. }
+        | Record::Delete { keyspace, .. }
+        | Record::Expire { keyspace, .. }
+        | Record::Flush { keyspace, .. }
+        | Record::Touch { keyspace, .. }
+        | Record::DeletePrefix { keyspace, .. } => *keyspace,
         Record::Batch(parts) => {
             let half = cfg!(feature = "bug-half-batch");
             let count = if half { 1 } else { parts.len() };
             for part in parts.iter().take(count) {
-                apply(contents, recent, revision, part)?;
+                apply(contents, refill, recent, revision, part)?;
             }
+            return Ok(());
         }
         Record::Evict(evict, then) => {
-            if let Some(keyspace) = recent.keyspace(contents, evict.keyspace)? {
-                remove(keyspace, &evict.expired, revision);
-                remove(keyspace, &evict.evicted, revision);
-            }
-            if let Some(then) = then {
-                apply(contents, recent, revision, then)?;
-            }
+            let id = evict.keyspace;
+            apply_in(contents, refill, recent, (id, revision, record))?;
+            return match then {
+                Some(then) => apply(contents, refill, recent, revision, then),
+                None => Ok(()),
+            };
         }
         Record::Keyspace(record) => {
             recent.0 = None;
+            if let ById::Unknown = contents.keyspaces.by_id(record.id) {
+                refill.born(record.id, revision);
+            }
             contents
                 .keyspaces
                 .set(record, revision, || Shard::loading(0));
+            return Ok(());
         }
         Record::Drop { keyspace: id } => {
             if recent.keyspace(contents, *id)?.is_some() {
                 recent.0 = None;
                 contents.keyspaces.drop_id(*id, revision);
             }
+            return Ok(());
         }
-        Record::Seal | Record::Mark => {}
+        Record::Seal | Record::Mark => return Ok(()),
+    };
+    apply_in(contents, refill, recent, (id, revision, record))
+}
+
+/// Does to a keyspace what a record says that names it.
+fn apply_in(
+    contents: &Contents,
+    refill: &mut Refill,
+    recent: &mut Recent,
+    (id, revision, record): (u32, u64, &Record<'_>),
+) -> Result<(), &'static str> {
+    if let Some(keyspace) = recent.keyspace(contents, id)? {
+        let refill = refill.takes(revision).then_some(refill);
+        let mut applying = Applying {
+            keyspace,
+            facts: &contents.facts,
+            revision,
+            refill,
+        };
+        applying.apply(record);
     }
     Ok(())
 }
 
-/// Does to a keyspace what a record says that names one.
-fn apply_in(keyspace: &Keyspace, revision: u64, record: &Record<'_>, facts: &FactsTable) {
-    match record {
-        Record::Put { parts, value, .. } => {
-            let entry = put(parts, value, revision, facts);
-            change(keyspace, parts.key, Effect::Put(entry));
-        }
-        Record::Delete { key, .. } => {
-            change(keyspace, key, Effect::Delete { key, revision });
-        }
-        Record::Expire { keys, .. } => remove(keyspace, keys, revision),
-        Record::Flush { .. } => {
-            for shard in 0..keyspace.map.shards() {
-                drop(keyspace.map.write(shard).flush(revision));
+/// One record on its way into a keyspace.
+struct Applying<'a> {
+    keyspace: &'a Keyspace,
+    facts: &'a FactsTable,
+    revision: u64,
+    /// Who is told of it, where it is new enough to be watched.
+    refill: Option<&'a mut Refill>,
+}
+
+impl Applying<'_> {
+    /// Makes the changes of the record, and tells them in the order in which they were told when they were made.
+    fn apply(&mut self, record: &Record<'_>) {
+        let revision = self.revision;
+        match record {
+            Record::Put { parts, value, .. } => {
+                let entry = put(parts, value, revision, self.facts);
+                self.tell(|| Told::Put(entry.clone()));
+                change(self.keyspace, parts.key, Effect::Put(entry));
             }
-        }
-        Record::Touch {
-            key, expires_at_ms, ..
-        } => touch(keyspace, key, *expires_at_ms, revision, facts),
-        Record::DeletePrefix { keys, .. } => {
-            for key in keys {
-                change(keyspace, key, Effect::Delete { key, revision });
+            Record::Delete { key, .. } => {
+                self.tell(|| Told::delete(key));
+                change(self.keyspace, key, Effect::Delete { key, revision });
             }
+            Record::Expire { keys, .. } => self.remove(keys, Told::expire),
+            Record::Evict(evict, _) => {
+                self.remove(&evict.expired, Told::expire);
+                self.remove(&evict.evicted, Told::evict);
+            }
+            Record::Flush { time_ms, .. } => {
+                let map = &self.keyspace.map;
+                let drained = (0..map.shards()).map(|shard| map.write(shard).flush(revision));
+                let flushed = drained.map(|shard| shard.live_at(*time_ms)).sum();
+                self.tell(|| Told::flush(flushed));
+            }
+            Record::Touch {
+                key, expires_at_ms, ..
+            } => {
+                if let Some(touched) = self.touched(key, *expires_at_ms) {
+                    self.tell(|| Told::Put(touched.clone()));
+                    change(self.keyspace, key, Effect::Put(touched));
+                }
+            }
+            Record::DeletePrefix { prefix, keys, .. } => {
+                self.tell(|| Told::delete_prefix(prefix, wide(keys.len())));
+                for key in keys {
+                    change(self.keyspace, key, Effect::Delete { key, revision });
+                }
+            }
+            Record::Batch(_)
+            | Record::Keyspace(_)
+            | Record::Drop { .. }
+            | Record::Seal
+            | Record::Mark => {}
         }
-        Record::Batch(_)
-        | Record::Evict(..)
-        | Record::Keyspace(_)
-        | Record::Drop { .. }
-        | Record::Seal
-        | Record::Mark => {}
+    }
+
+    /// Removes keys that left by themselves.
+    fn remove(&mut self, keys: &[&[u8]], told: fn(&[u8]) -> Told) {
+        let revision = self.revision;
+        for key in keys {
+            self.tell(|| told(key));
+            change(self.keyspace, key, Effect::Remove { key, revision });
+        }
+    }
+
+    fn tell(&mut self, told: impl FnOnce() -> Told) {
+        if let Some(refill) = &mut self.refill {
+            refill.tell(self.keyspace.id(), self.revision, told());
+        }
+    }
+
+    /// The entry with another expiry; `None` where the key is absent.
+    fn touched(&self, key: &[u8], expires_at_ms: Option<u64>) -> Option<Entry> {
+        let map = &self.keyspace.map;
+        let place = map.place(key);
+        let shard = map.read(place.shard);
+        let mut touched = match shard.look_up(place.hash, key, || 0) {
+            Lookup::Live(entry) | Lookup::Expired(entry) => {
+                entry.with_expiry(expires_at_ms, self.facts)
+            }
+            Lookup::Absent { .. } => return None,
+        };
+        touched.set_revision(self.revision);
+        Some(touched)
     }
 }
 
@@ -138,37 +218,6 @@ fn put(parts: &Parts<'_>, value: &[u8], revision: u64, facts: &FactsTable) -> En
     entry.fill(|place| place.copy_from_slice(value));
     entry.set_revision(revision);
     entry
-}
-
-/// Removes keys that left by themselves.
-fn remove(keyspace: &Keyspace, keys: &[&[u8]], revision: u64) {
-    for key in keys {
-        change(keyspace, key, Effect::Remove { key, revision });
-    }
-}
-
-/// Changes an expiry, unless the key is absent or something newer is there already.
-fn touch(
-    keyspace: &Keyspace,
-    key: &[u8],
-    expires_at_ms: Option<u64>,
-    revision: u64,
-    facts: &FactsTable,
-) {
-    let place = keyspace.map.place(key);
-    let found = match keyspace
-        .map
-        .read(place.shard)
-        .look_up(place.hash, key, || 0)
-    {
-        Lookup::Live(entry) | Lookup::Expired(entry) => Some(entry.clone()),
-        Lookup::Absent { .. } => None,
-    };
-    if let Some(entry) = found {
-        let mut touched = entry.with_expiry(expires_at_ms, facts);
-        touched.set_revision(revision);
-        change(keyspace, key, Effect::Put(touched));
-    }
 }
 
 fn change(keyspace: &Keyspace, key: &[u8], effect: Effect<'_>) {

@@ -23,6 +23,7 @@ use crate::manifest::{self, Incarnation, Manifest, ManifestFile, Segment};
 use crate::map::Contents;
 use crate::options::Options;
 use crate::snapshot;
+use crate::watch::Refill;
 
 /// The segment that a start opens: small, so that a start is quick.
 const FIRST_SEGMENT: u64 = 1 << 20;
@@ -37,6 +38,7 @@ pub(crate) struct Begun {
     pub(crate) newest_time_ms: u64,
     pub(crate) passed_over: Option<String>,
     pub(crate) log_bytes: u64,
+    pub(crate) refill: Refill,
     /// A person has said that the clock is right, whatever the log says.
     pub(crate) clock_reset: bool,
 }
@@ -58,6 +60,7 @@ impl Begun {
             newest_time_ms,
             passed_over,
             log_bytes,
+            refill,
         } = replayed;
         let dir = Arc::clone(&found.locked.dir);
         let empty = ended
@@ -107,15 +110,15 @@ impl Begun {
             active,
             next_segment: number + 1,
         };
-        let locked = found.locked;
         Ok(Self {
-            locked,
+            locked: found.locked,
             contents,
             manifest,
             start,
             newest_time_ms,
             passed_over,
             log_bytes,
+            refill,
             clock_reset,
         })
     }

@@ -17,6 +17,7 @@ use crate::map::Contents;
 use crate::options::TailPolicy;
 use crate::progress::{Phase, Progress};
 use crate::record::Record;
+use crate::watch::{Bounds, Refill};
 
 /// A segment that begins the next stage: where its records end, and what they amount to.
 #[derive(Debug)]
@@ -77,10 +78,13 @@ pub(crate) struct Replayed {
     pub(crate) passed_over: Option<String>,
     /// Bytes of the log that were replayed.
     pub(crate) log_bytes: u64,
+    /// The newest events, for watchers that come back.
+    pub(crate) refill: Refill,
 }
 
 struct Reading<'a> {
     loaded: &'a Loaded,
+    refill: Refill,
     expected: u64,
     scanned: Vec<Scanned>,
     ended: Vec<Ended>,
@@ -92,12 +96,15 @@ impl Replayed {
     pub(crate) fn replay(
         loaded: Loaded,
         tail: TailPolicy,
+        history: Bounds,
         progress: &Progress,
     ) -> Result<Self, OpenError> {
         progress.enter(Phase::Log);
         let manifest = &loaded.found.manifest;
         let mut reading = Reading {
             loaded: &loaded,
+            // Up to T a snapshot may hold entries that are newer than what the log tells of them.
+            refill: Refill::new(history, loaded.t),
             expected: 1,
             scanned: Vec::new(),
             ended: Vec::new(),
@@ -119,6 +126,7 @@ impl Replayed {
             scanned,
             ended,
             log_bytes,
+            refill,
             ..
         } = reading;
         let expected = if scanned.is_empty() {
@@ -156,6 +164,7 @@ impl Replayed {
             newest_time_ms: newest_time_ms.unwrap_or(0),
             passed_over,
             log_bytes,
+            refill,
         })
     }
 }
@@ -428,12 +437,13 @@ impl Reading<'_> {
     }
 
     /// Checks and decodes the records on this thread while another one puts them into the map, in the same order.
-    fn replay(&self, header: &SegmentHeader, bytes: &[u8]) -> End {
-        let contents = &self.loaded.contents;
+    fn replay(&mut self, header: &SegmentHeader, bytes: &[u8]) -> End {
+        let (contents, s, expected) = (&self.loaded.contents, self.loaded.s, self.expected);
+        let refill = &mut self.refill;
         let (end, refused) = thread::scope(|scope| {
             let (send, receive) = sync_channel::<Vec<Change<'_>>>(BATCHES);
-            let applier = scope.spawn(move || apply_all(contents, &receive));
-            let end = self.decode(header, bytes, &send);
+            let applier = scope.spawn(move || apply_all(contents, refill, &receive));
+            let end = decode(header, bytes, (s, expected), &send);
             drop(send);
             (end, applier.join())
         });
@@ -451,32 +461,32 @@ impl Reading<'_> {
             }
         })
     }
+}
 
-    fn decode<'b>(
-        &self,
-        header: &SegmentHeader,
-        bytes: &'b [u8],
-        send: &SyncSender<Vec<Change<'b>>>,
-    ) -> End {
-        let s = self.loaded.s;
-        let mut batch = Vec::with_capacity(BATCH);
-        let end = scan(bytes, header, self.expected, |found| {
-            let record = Record::decode(found.header.kind, found.payload, found.header.time_ms);
-            let record = record.map_err(|malformed| malformed.0)?;
-            if found.header.revision > s {
-                batch.push((found.header.revision, record));
-            }
-            if batch.len() == BATCH {
-                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                // Who has stopped taking has refused one, which is told by its end.
-                send.send(full).map_err(|_gone| "a record was refused")?;
-            }
-            Ok(())
-        });
-        // The same holds for the last ones.
-        drop(send.send(batch));
-        end
-    }
+/// Decodes the records from revision `expected` on, and sends those behind `s`.
+fn decode<'b>(
+    header: &SegmentHeader,
+    bytes: &'b [u8],
+    (s, expected): (u64, u64),
+    send: &SyncSender<Vec<Change<'b>>>,
+) -> End {
+    let mut batch = Vec::with_capacity(BATCH);
+    let end = scan(bytes, header, expected, |found| {
+        let record = Record::decode(found.header.kind, found.payload, found.header.time_ms);
+        let record = record.map_err(|malformed| malformed.0)?;
+        if found.header.revision > s {
+            batch.push((found.header.revision, record));
+        }
+        if batch.len() == BATCH {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+            // Who has stopped taking has refused one, which is told by its end.
+            send.send(full).map_err(|_gone| "a record was refused")?;
+        }
+        Ok(())
+    });
+    // The same holds for the last ones.
+    drop(send.send(batch));
+    end
 }
 
 fn read_segment(dir: &dyn Dir, segment: &Segment) -> Result<Vec<u8>, OpenError> {

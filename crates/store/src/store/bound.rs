@@ -9,13 +9,14 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockWriteGuard;
 
 use super::Core;
-use super::change::Queued;
+use super::queue::Queued;
 use crate::error::WriteError;
 use crate::int::{narrow, wide};
 use crate::log::frame::frame_len;
-use crate::log::{Grant, Level, Purpose, Wake};
+use crate::log::{Grant, Level, Payload, Purpose, Wake};
 use crate::map::{Allowance, Entry, Keyspace, Need, Place, Room, Shard, Victims, cost};
 use crate::record::{self, EVICT_BYTES, kind};
+use crate::watch::{Change, Teller};
 
 /// Most bytes of keys that leave with one change, each with two for its length.
 const EVICTED_BYTES: u64 = 64 << 10;
@@ -123,7 +124,9 @@ pub(super) struct Left<'l> {
     victims: Victims,
     /// The front of the change's record.
     front: Vec<u8>,
-    /// What a record of its own took of the grant.
+    /// Whether what has left has a record of its own.
+    alone: bool,
+    /// What that took of the grant.
     used: u64,
     wake: Option<Wake<'l>>,
 }
@@ -133,6 +136,7 @@ impl Left<'_> {
         Self {
             victims: Victims::default(),
             front: Vec::new(),
+            alone: false,
             used: 0,
             wake: None,
         }
@@ -140,6 +144,13 @@ impl Left<'_> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.victims.is_empty()
+    }
+
+    /// Tells what has left for a change, unless that is told already.
+    pub(super) fn tell(&self, teller: &mut Teller<'_>) {
+        if !self.alone {
+            tell_left(&self.victims, teller);
+        }
     }
 
     /// Names what has left in front of a change of type `code` whose payload begins with `prefix`.
@@ -305,13 +316,15 @@ impl Core {
         room: Room,
         left: &mut Left<'l>,
     ) -> Result<(), NotMade> {
-        if !left.victims.is_empty() && spare.grant.is_some() {
-            let front = told(keyspace, &left.victims);
+        if !left.victims.is_empty() {
+            let logged = spare.grant.is_some();
+            let front = named(keyspace, &left.victims);
             let whole = wide(front.len()) + 1 + spare.len;
-            if room == Room::Made && whole <= self.log.max_record_bytes() {
+            let fits = !logged || whole <= self.log.max_record_bytes();
+            if room != Room::Made || !fits {
+                self.queue_evict(keyspace, spare, &front, left);
+            } else if logged {
                 left.front = front;
-            } else {
-                self.queue_evict(spare.grant.as_ref(), &front, left);
             }
         }
         match room {
@@ -337,9 +350,9 @@ impl Core {
         let allowance = self.allowance(spare, keys);
         let hash_of = |key: &[u8]| keyspace.map.place(key).hash;
         let room = shard.fit(&allowance, &hash_of, &mut left.victims);
-        if !left.victims.is_empty() && spare.grant.is_some() {
-            let front = told(keyspace, &left.victims);
-            self.queue_evict(spare.grant.as_ref(), &front, &mut left);
+        if !left.victims.is_empty() {
+            let payload = named(keyspace, &left.victims);
+            self.queue_evict(keyspace, spare, &payload, &mut left);
         }
         match room {
             Room::Partly { key_bytes } => (Some(key_bytes), left),
@@ -355,11 +368,22 @@ impl Core {
         }
     }
 
-    fn queue_evict<'l>(&'l self, grant: Option<&Grant>, payload: &[u8], left: &mut Left<'l>) {
+    /// Lets what has left have a record of its own.
+    fn queue_evict<'l>(
+        &'l self,
+        keyspace: &Keyspace,
+        spare: &Spare,
+        payload: &[u8],
+        left: &mut Left<'l>,
+    ) {
         let fields = (kind::EVICT, self.clock.now_ms(), Level::Written);
-        let alone = self.queue(grant, fields, payload, None);
-        left.used = alone.used;
-        left.wake = alone.wake;
+        let queued = self.queue_with(keyspace, spare.grant.as_ref(), fields, |teller| {
+            tell_left(&left.victims, teller);
+            Payload::whole(payload)
+        });
+        left.alone = true;
+        left.used = queued.used;
+        left.wake = queued.wake;
     }
 }
 
@@ -394,8 +418,18 @@ fn sums_of(
     Ok(all)
 }
 
-/// The payload that tells what has left.
-fn told(keyspace: &Keyspace, victims: &Victims) -> Vec<u8> {
+/// Tells what has left, in the order in which the record names it.
+fn tell_left(victims: &Victims, teller: &mut Teller<'_>) {
+    for entry in &victims.expired {
+        teller.tell(Change::Expire(entry.clone()));
+    }
+    for entry in &victims.evicted {
+        teller.tell(Change::Evict(entry.clone()));
+    }
+}
+
+/// The payload that names what has left.
+fn named(keyspace: &Keyspace, victims: &Victims) -> Vec<u8> {
     let expired = victims.expired.iter().map(Entry::key);
     let evicted = victims.evicted.iter().map(Entry::key);
     record::evict(keyspace.id(), expired, evicted)

@@ -2,17 +2,15 @@
 //! next revision, queues its record and applies it; what it replaced is freed outside.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::bound::{NotMade, Spare};
 use super::{Conditions, Core, Store, Version};
 use crate::error::WriteError;
 use crate::int::wide;
-use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES};
-use crate::options::Durability;
 use crate::record::{self, Meta, Parts, kind};
+use crate::watch::Change;
 
 /// Stands for the keyspace in a draft's prefix.
 const NO_KEYSPACE: u32 = 0;
@@ -45,6 +43,10 @@ impl Draft {
 
     pub(super) fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    pub(super) fn entry_mut(&mut self) -> &mut Entry {
+        &mut self.entry
     }
 
     pub(super) fn into_entry(self) -> Entry {
@@ -224,127 +226,7 @@ impl Store {
     }
 }
 
-/// What a change was told by the log: its revision, and what is left to do once nothing is locked.
-pub(super) struct Queued<'l> {
-    pub(super) revision: u64,
-    pub(super) used: u64,
-    pub(super) wake: Option<crate::log::Wake<'l>>,
-}
-
-impl Queued<'_> {
-    /// Ends the change, once nothing is locked any more.
-    pub(super) fn settle(self, grant: Option<Grant>) -> u64 {
-        drop(self.wake);
-        if let Some(grant) = grant {
-            grant.used(self.used);
-        }
-        self.revision
-    }
-}
-
 impl Core {
-    /// Room for a record with a payload of `len` bytes; none is needed where nothing is logged.
-    pub(super) async fn grant(
-        &self,
-        keyspace: &Keyspace,
-        len: u64,
-        purpose: Purpose,
-    ) -> Result<Option<Grant>, WriteError> {
-        self.grant_more(keyspace, len, purpose, 0).await
-    }
-
-    /// The same with `more` bytes for another record.
-    pub(super) async fn grant_more(
-        &self,
-        keyspace: &Keyspace,
-        len: u64,
-        purpose: Purpose,
-        more: u64,
-    ) -> Result<Option<Grant>, WriteError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(WriteError::Closing);
-        }
-        if keyspace.durability() == Durability::Memory {
-            return Ok(None);
-        }
-        // The room is closed as well, a moment after the first have been told.
-        if let Some(lost) = self.log.lost() {
-            return Err(lost.clone().into());
-        }
-        let limit = self.log.max_record_bytes();
-        if len > limit {
-            return Err(WriteError::TooLarge { limit, actual: len });
-        }
-        self.log
-            .room()
-            .claim(frame_len(len) + more, purpose)
-            .await
-            .map(Some)
-    }
-
-    /// Takes the next revision and queues the record, an entry's key and value behind `prefix`. The shard's lock is held
-    /// by the caller.
-    pub(super) fn queue<'l>(
-        &'l self,
-        grant: Option<&Grant>,
-        fields: (u8, u64, Level),
-        prefix: &[u8],
-        entry: Option<&mut Entry>,
-    ) -> Queued<'l> {
-        match entry {
-            None => self.queue_with(grant, fields, |_| Payload::whole(prefix)),
-            Some(entry) => {
-                let mut hold = None;
-                self.queue_with(grant, fields, |revision| {
-                    entry.set_revision(revision);
-                    let entry = &*entry;
-                    let hold = hold.insert(move || entry.clone().into_key_and_value());
-                    Payload {
-                        prefix,
-                        body: entry.key_and_value(),
-                        hold: Some(hold),
-                    }
-                })
-            }
-        }
-    }
-
-    /// Takes the next revision and queues the record that `payload` gives for it.
-    pub(super) fn queue_with<'l, 'p>(
-        &'l self,
-        grant: Option<&Grant>,
-        (code, time_ms, level): (u8, u64, Level),
-        payload: impl FnOnce(u64) -> Payload<'p>,
-    ) -> Queued<'l> {
-        if grant.is_none() {
-            let revision = self.memory_revision.fetch_add(1, Ordering::Relaxed);
-            payload(revision);
-            return Queued {
-                revision,
-                used: 0,
-                wake: None,
-            };
-        }
-        #[cfg(feature = "bug-revision-outside-lock")]
-        let revision = self.log.queue().next_revision();
-        #[cfg(feature = "bug-revision-outside-lock")]
-        std::thread::yield_now();
-        let mut queue = self.log.queue();
-        #[cfg(not(feature = "bug-revision-outside-lock"))]
-        let revision = queue.next_revision();
-        let used = queue.push(code, time_ms, level, payload(revision));
-        Queued {
-            revision,
-            used,
-            wake: Some(self.log.release(queue)),
-        }
-    }
-
-    /// The newest revision that no crash can take back; everything, where nothing is logged.
-    pub(super) fn settled(&self, grant: Option<&Grant>) -> u64 {
-        grant.map_or(u64::MAX, |_| self.log.durable())
-    }
-
     /// Gives the draft back where the keyspace was dropped or holds no room yet.
     fn put(
         &self,
@@ -385,7 +267,13 @@ impl Core {
         } = draft;
         let (code, prefix) = left.in_front_of(kind::PUT, prefix);
         let fields = (code, time_ms, level);
-        let queued = self.queue(spare.grant.as_ref(), fields, &prefix, Some(&mut entry));
+        let queued = self.queue(
+            keyspace,
+            spare.grant.as_ref(),
+            fields,
+            (&left, &prefix),
+            &mut entry,
+        );
         let settled = self.settled(spare.grant.as_ref());
         let revision = queued.revision;
         let old = shard.apply(place.hash, Effect::Put(entry), settled);
@@ -435,7 +323,11 @@ impl Core {
             });
         }
         let fields = (kind::DELETE, time_ms, level);
-        let queued = self.queue(grant.as_ref(), fields, &payload, None);
+        let told = Change::delete(key);
+        let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
+            teller.tell(told);
+            Payload::whole(&payload)
+        });
         let settled = self.settled(grant.as_ref());
         let revision = queued.revision;
         let old = shard.apply(place.hash, Effect::Delete { key, revision }, settled);
@@ -463,7 +355,11 @@ impl Core {
             // A record of a revision that does nothing: the payload reads as the deletion of the empty key.
             fields.0 = kind::DELETE;
         }
-        let queued = self.queue(grant.as_ref(), fields, &payload, None);
+        let flushed = shards.iter().map(|shard| shard.live_at(now_ms)).sum();
+        let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
+            teller.tell(Change::flush(flushed));
+            Payload::whole(&payload)
+        });
         let drained: Vec<_> = shards
             .iter_mut()
             .skip(usize::from(cfg!(feature = "bug-flush-misses-a-shard")))
@@ -471,7 +367,6 @@ impl Core {
             .collect();
         drop(shards);
         let revision = queued.settle(grant);
-        let flushed = drained.iter().map(|shard| shard.live_at(now_ms)).sum();
         // Millions of entries take a while to free: not here, where somebody waits.
         self.garbage.lock().extend(drained);
         Some(Flush {

@@ -190,7 +190,13 @@ impl Core {
         let (code, prefix) = left.in_front_of(kind::INCREMENT, planned.prefix);
         let grant = spare.grant;
         let fields = (code, now_ms, level);
-        let queued = self.queue(grant.as_ref(), fields, &prefix, Some(&mut planned.entry));
+        let queued = self.queue(
+            keyspace,
+            grant.as_ref(),
+            fields,
+            (&left, &prefix),
+            &mut planned.entry,
+        );
         let settled = self.settled(grant.as_ref());
         let revision = queued.revision;
         let old = shard.apply(place.hash, Effect::Put(planned.entry), settled);

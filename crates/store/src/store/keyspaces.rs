@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::RwLockWriteGuard;
+
 use super::{Core, Store};
 use crate::error::{KeyspaceError, OpenError, WriteError};
 use crate::int::wide;
@@ -188,19 +190,21 @@ impl Core {
         self.log.room().claim(frame, purpose).await
     }
 
-    /// Queues a record about a keyspace, all of whose shards the caller has locked, and calls `apply` with its revision
-    /// before the locks go.
+    /// Queues a record about a keyspace, all of whose shards the caller has locked. Calls `tell` with its revision while the
+    /// queue is locked, and `apply` before the other locks go.
     fn record<L>(
         &self,
         (code, payload, level): (u8, &[u8], Level),
         grant: Grant,
         mut shards: L,
-        apply: impl FnOnce(&mut L, u64),
+        (tell, apply): (impl FnOnce(u64), impl FnOnce(&mut L, u64)),
     ) -> u64 {
         let mut queue = self.log.queue();
         let revision = queue.next_revision();
         let now_ms = self.clock.now_ms();
         let used = queue.push(code, now_ms, level, Payload::whole(payload));
+        // With the queue locked: what is told of the keyspace has its place in the order of all changes.
+        tell(revision);
         let wake = self.log.release(queue);
         apply(&mut shards, revision);
         drop(shards);
@@ -213,13 +217,13 @@ impl Core {
         let keyspace = self.contents.keyspaces.make(record, Shard::default);
         keyspace.divide();
         let what = (kind::KEYSPACE, payload, Level::Durable);
-        self.record(what, grant, keyspace.map.write_all(), |shards, revision| {
-            for shard in shards {
-                shard.set_mark(revision);
-            }
+        let tell = |revision| self.hub.born(&keyspace, revision);
+        let apply = |shards: &mut Vec<Guard<'_>>, revision| {
+            mark_all(shards, revision);
             // Its record is queued: whatever is put into it comes behind.
             self.contents.keyspaces.add(&keyspace);
-        })
+        };
+        self.record(what, grant, keyspace.map.write_all(), (tell, apply))
     }
 
     fn change(
@@ -230,15 +234,14 @@ impl Core {
         grant: Grant,
     ) -> u64 {
         let what = (kind::KEYSPACE, payload, Level::Durable);
-        self.record(what, grant, keyspace.map.write_all(), |shards, revision| {
+        let apply = |shards: &mut Vec<Guard<'_>>, revision| {
             keyspace.set_policy(record.policy);
             // A keyspace in memory lives by revisions of its own, which are all newer than those of the log.
             if record.policy.durability != Durability::Memory {
-                for shard in shards {
-                    shard.set_mark(revision);
-                }
+                mark_all(shards, revision);
             }
-        })
+        };
+        self.record(what, grant, keyspace.map.write_all(), (|_| {}, apply))
     }
 
     fn replace(
@@ -261,16 +264,19 @@ impl Core {
         let what = (kind::KEYSPACE, payload, Level::Durable);
         let locked = (shards, new.map.write_all());
         let mut drained = Vec::new();
-        let own = self.record(what, grant, locked, |(old_shards, new_shards), revision| {
-            for shard in new_shards {
-                shard.set_mark(revision);
-            }
+        let tell = |revision| {
+            self.hub.died(old, revision);
+            self.hub.born(&new, revision);
+        };
+        let apply = |(old_shards, new_shards): &mut (Vec<Guard<'_>>, Vec<Guard<'_>>), revision| {
+            mark_all(new_shards, revision);
             old.set_dropped(Some(&new));
             let up_to = newest_of(old, revision);
             drained.extend(old_shards.iter_mut().map(|shard| shard.flush(up_to)));
             self.contents.keyspaces.add(&new);
             self.contents.keyspaces.drop_id(old.id(), revision);
-        });
+        };
+        let own = self.record(what, grant, locked, (tell, apply));
         self.garbage.lock().extend(drained);
         Ok(own)
     }
@@ -285,14 +291,24 @@ impl Core {
         let what = (kind::DROP, payload, level);
         let mut drained = Vec::new();
         let shards = keyspace.map.write_all();
-        let own = self.record(what, grant, shards, |shards, revision| {
+        let apply = |shards: &mut Vec<Guard<'_>>, revision| {
             keyspace.set_dropped(None);
             let up_to = newest_of(keyspace, revision);
             drained.extend(shards.iter_mut().map(|shard| shard.flush(up_to)));
             self.contents.keyspaces.drop_id(keyspace.id(), revision);
-        });
+        };
+        let tell = |revision| self.hub.died(keyspace, revision);
+        let own = self.record(what, grant, shards, (tell, apply));
         self.garbage.lock().extend(drained);
         own
+    }
+}
+
+type Guard<'k> = RwLockWriteGuard<'k, Shard>;
+
+fn mark_all(shards: &mut [Guard<'_>], revision: u64) {
+    for shard in shards {
+        shard.set_mark(revision);
     }
 }
 

@@ -10,10 +10,12 @@ mod condition;
 mod counter;
 mod keyspaces;
 mod prefix;
+mod queue;
 mod scan;
 mod sweep;
 mod touch;
 mod upkeep;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,6 +30,8 @@ pub use keyspaces::SetKeyspace;
 pub use scan::Scan;
 pub use touch::{Touch, Touched};
 use upkeep::Upkeep;
+pub use watching::Place;
+use watching::{Reveal, bounds};
 
 use crate::clock::Clock;
 use crate::compaction::{self, Compacted};
@@ -41,9 +45,8 @@ use crate::options::Options;
 use crate::progress::{Phase, Progress};
 use crate::recovery::{Access, Begun, Found, Loaded, Locked, Replayed};
 use crate::stats::{Health, KeyspaceStats, Stats};
+use crate::watch::{Hub, MEMORY_REVISIONS};
 
-/// Revisions of keyspaces that are never logged start here, so that the log has no gap.
-const MEMORY_REVISIONS: u64 = 1 << 63;
 /// A clock that is further from the log than this is not believed at once.
 const CLOCK_JUMP_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long the clock has to be steady after a jump before expired entries are removed, in milliseconds.
@@ -71,7 +74,7 @@ struct Core {
     options: Options,
     /// The starts of this store, oldest first; the last one is this process.
     incarnations: Vec<Incarnation>,
-    memory_revision: AtomicU64,
+    hub: Arc<Hub>,
     /// Old tables that wait to be freed by a thread that nobody waits for.
     garbage: Mutex<Vec<Drained>>,
     expired: AtomicU64,
@@ -116,7 +119,7 @@ impl Store {
         let found = Found::read(locked)?;
         progress.set_total(found.bytes());
         let loaded = Loaded::load(found, &options, Access::Own, progress)?;
-        let replayed = Replayed::replay(loaded, options.tail, progress)?;
+        let replayed = Replayed::replay(loaded, options.tail, bounds(&options), progress)?;
         let log_options = log_options(
             &*replayed.found.locked.dir,
             &options,
@@ -229,6 +232,7 @@ impl Store {
     pub fn close(&self) -> Result<(), Lost> {
         self.core.closed.store(true, Ordering::Release);
         self.upkeep.stop();
+        self.core.hub.stop();
         self.core.log.close()
     }
 }
@@ -257,19 +261,21 @@ impl Core {
             start,
             passed_over,
             log_bytes,
+            refill,
             ..
         } = begun;
         let dir = Arc::clone(&locked.dir);
         let (reclaim_dir, reclaim_manifest) = (Arc::clone(&dir), Arc::clone(&manifest));
         let reclaim =
             Box::new(move || compaction::give_up_previous(&*reclaim_dir, &reclaim_manifest));
+        let hub = Hub::spawn(bounds(&options), refill, start.last_revision);
         let log = Log::start(
             Arc::clone(&dir),
             Arc::clone(&manifest),
             Arc::clone(&clock),
             log_options,
             start,
-            reclaim,
+            (reclaim, Box::new(Reveal(Arc::clone(&hub)))),
         );
         Self {
             log,
@@ -279,7 +285,7 @@ impl Core {
             dir,
             clock,
             options,
-            memory_revision: AtomicU64::new(MEMORY_REVISIONS),
+            hub,
             garbage: Mutex::default(),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),

@@ -9,9 +9,10 @@ use super::change::Flush;
 use super::{Core, Store};
 use crate::error::WriteError;
 use crate::int::wide;
-use crate::log::{Grant, Level, Purpose};
+use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup};
 use crate::record::{self, kind};
+use crate::watch::Change;
 
 /// Most keys of one step: the locks are held for a bounded time.
 const STEP_KEYS: usize = 1_000;
@@ -160,7 +161,11 @@ impl Core {
         }
         let payload = record::delete_prefix(keyspace.id(), prefix, &named);
         let fields = (kind::DELETE_PREFIX, now_ms, level);
-        let queued = self.queue(grant.as_ref(), fields, &payload, None);
+        let told = Change::delete_prefix(prefix, wide(named.len()));
+        let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
+            teller.tell(told);
+            Payload::whole(&payload)
+        });
         let revision = queued.revision;
         let settled = self.settled(grant.as_ref());
         let mut gone = Vec::with_capacity(named.len());

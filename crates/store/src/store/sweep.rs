@@ -9,11 +9,12 @@ use super::Core;
 use super::bound::Spare;
 use crate::int::{narrow, wide};
 use crate::log::frame::frame_len;
-use crate::log::{Grant, Level, Purpose};
+use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace};
 use crate::options::Durability;
 use crate::record::{self, EVICT_BYTES, kind};
 use crate::wait::block_on;
+use crate::watch::Change;
 
 /// Most keys that leave in one step: the lock is held for about half a millisecond.
 const STEP_KEYS: usize = 64;
@@ -120,7 +121,12 @@ impl Core {
         let keys: Vec<&[u8]> = due.iter().map(Entry::key).collect();
         let payload = record::expire(keyspace.id(), &keys);
         let fields = (kind::EXPIRE, now_ms, Level::Written);
-        let queued = self.queue(grant.as_ref(), fields, &payload, None);
+        let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
+            for entry in &due {
+                teller.tell(Change::Expire(entry.clone()));
+            }
+            Payload::whole(&payload)
+        });
         let durable = self.log.durable();
         let remove = |key| {
             let effect = Effect::Remove {

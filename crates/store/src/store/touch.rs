@@ -7,9 +7,10 @@ use super::condition::Conditions;
 use super::{Core, Store, Version};
 use crate::error::WriteError;
 use crate::int::wide;
-use crate::log::{Level, Purpose};
+use crate::log::{Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup};
 use crate::record::{self, kind};
+use crate::watch::Change;
 
 /// What became of a change of an expiry.
 #[derive(Debug)]
@@ -114,9 +115,14 @@ impl Core {
         let payload = record::touch(keyspace.id(), key, expires_at_ms);
         let (code, payload) = left.in_front_of(kind::TOUCH, payload);
         let grant = spare.grant;
-        let queued = self.queue(grant.as_ref(), (code, now_ms, level), &payload, None);
+        let fields = (code, now_ms, level);
+        let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
+            left.tell(teller);
+            touched.set_revision(teller.revision());
+            teller.tell(Change::Put(touched.clone()));
+            Payload::whole(&payload)
+        });
         let revision = queued.revision;
-        touched.set_revision(revision);
         let settled = self.settled(grant.as_ref());
         let old = shard.apply(place.hash, Effect::Put(touched.clone()), settled);
         drop(shard);

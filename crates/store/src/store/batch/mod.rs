@@ -4,20 +4,24 @@
 //! 2. The shards of all keys are locked, ascending. Every condition and every sum is decided on the state before the batch.
 //! 3. One revision, one record: its parts in the order puts, increments, deletes. Everything is applied; unlock.
 
+mod parts;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::bound::{Brought, Left, Locked, NotMade, Spare};
-use super::change::{Draft, Queued};
+use super::bound::{Brought, Locked, NotMade, Spare};
+use super::change::Draft;
 use super::condition::Conditions;
 use super::counter::{self, Increment, Planned, Unplanned};
+use super::queue::Queued;
 use super::{Core, Store, Version};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup, Place, Shard};
-use crate::record::{self, BATCH_PART, batch_part, kind};
-use bytes::Bytes;
+use crate::record::{self, BATCH_PART, kind};
+use crate::watch::Teller;
+use parts::{Parts, add_small, tell_all};
 
 /// One operation of an atomic batch.
 #[derive(Debug)]
@@ -210,33 +214,12 @@ impl<'a> Brought<'a> {
     }
 }
 
-/// The record of a batch while it is put together.
-struct Parts {
-    count: u32,
-    bytes: Vec<u8>,
-}
-
-impl Parts {
-    fn add(&mut self, kind: u8, pieces: [&[u8]; 2]) {
-        self.count += 1;
-        batch_part(&mut self.bytes, kind, pieces);
-    }
-
-    /// The whole payload.
-    fn finish(mut self) -> Bytes {
-        if let Some(count) = self.bytes.first_chunk_mut() {
-            *count = self.count.to_le_bytes();
-        }
-        self.bytes.into()
-    }
-}
-
 impl Core {
     /// Gives the operations back where the keyspace was dropped or holds no room yet.
     fn batch<'a>(
         &self,
         keyspace: &Keyspace,
-        operations: Vec<Operation<'a>>,
+        mut operations: Vec<Operation<'a>>,
         level: Level,
         spare: Spare,
     ) -> Result<Batch, (Vec<Operation<'a>>, NotMade)> {
@@ -256,7 +239,7 @@ impl Core {
         }
         let mut seen = 0;
         let decided = self.decide_all(keyspace, &locked, &operations, &places, now_ms, &mut seen);
-        let decided = match decided {
+        let mut decided = match decided {
             Ok(decided) => decided,
             Err((index, why)) => {
                 return Ok(Batch {
@@ -280,7 +263,13 @@ impl Core {
         }
         add_small(keyspace, &operations, &decided, &mut parts);
         let grant = spare.grant;
-        let queued = self.queue_parts(grant.as_ref(), parts, (now_ms, level), &left);
+        let tell = |teller: &mut Teller<'_>| {
+            left.tell(teller);
+            tell_all(teller, &mut operations, &mut decided);
+        };
+        let front = left.in_front_of(kind::BATCH, Vec::new());
+        let fields = (front, now_ms, level);
+        let queued = self.queue_parts(keyspace, grant.as_ref(), parts, fields, tell);
         let own = queued.as_ref().map(|queued| queued.revision);
         let mut applying = Applying {
             locked: &mut locked,
@@ -307,21 +296,24 @@ impl Core {
     /// Queues the record of a batch, if it changes anything.
     fn queue_parts<'l>(
         &'l self,
+        keyspace: &Keyspace,
         grant: Option<&Grant>,
         parts: Parts,
-        (now_ms, level): (u64, Level),
-        left: &Left<'_>,
+        ((code, prefix), now_ms, level): ((u8, Vec<u8>), u64, Level),
+        tell: impl FnOnce(&mut Teller<'_>),
     ) -> Option<Queued<'l>> {
         if parts.count == 0 {
             return None;
         }
         let payload = parts.finish();
         let hold = || payload.clone();
-        let (code, prefix) = left.in_front_of(kind::BATCH, Vec::new());
-        let queued = self.queue_with(grant, (code, now_ms, level), |_| Payload {
-            prefix: &prefix,
-            body: &payload,
-            hold: Some(&hold),
+        let queued = self.queue_with(keyspace, grant, (code, now_ms, level), |teller| {
+            tell(teller);
+            Payload {
+                prefix: &prefix,
+                body: &payload,
+                hold: Some(&hold),
+            }
         });
         Some(queued)
     }
@@ -423,29 +415,6 @@ impl Core {
     }
 }
 
-/// Adds the parts that only the locks could tell.
-fn add_small(
-    keyspace: &Keyspace,
-    operations: &[Operation<'_>],
-    decided: &[Decided],
-    parts: &mut Parts,
-) {
-    for planned in decided {
-        if let Decided::Increment(planned) = planned {
-            let pieces = [&*planned.prefix, planned.entry.key_and_value()];
-            parts.add(kind::INCREMENT, pieces);
-        }
-    }
-    for (operation, decided) in operations.iter().zip(decided) {
-        if let Decided::Delete { existed: true } = decided {
-            parts.add(
-                kind::DELETE,
-                [&keyspace.id().to_le_bytes(), operation.key()],
-            );
-        }
-    }
-}
-
 /// A batch on its way into the map.
 struct Applying<'l, 'k> {
     locked: &'l mut Locked<'k>,
@@ -485,8 +454,7 @@ impl Applying<'_, '_> {
         }
     }
 
-    fn put(&mut self, place: Place, mut entry: Entry) {
-        entry.set_revision(self.revision);
+    fn put(&mut self, place: Place, entry: Entry) {
         self.apply(place, Effect::Put(entry));
     }
 
