@@ -260,6 +260,8 @@ fn store(
             &said::property(DEFAULT, "durability"),
             keyspaces::durability_of_store,
         )?,
+        // How much is kept for watchers is the server's to say: it may change while it runs.
+        ..standpipe_store::Options::default()
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::reload::{Parts, Reload};
 use super::stop::Stop;
 use super::{OnSyncError, Options, Server, ServerError};
-use crate::engine::{self, Engine, OpenError, Opening};
+use crate::engine::{self, Engine, OpenError, Opening, StoreOptions};
 use crate::http;
 use crate::http::{Limit, Listener, ListenerOptions, Service, Stopper};
 use crate::keyspace::{self, Keyspaces};
@@ -173,7 +173,11 @@ fn open(options: &Options, opening: Opening) -> Result<Receiver<Opened>, ServerE
     let options = engine::Options {
         path: options.storage.path.clone(),
         read_wait: options.read_wait,
-        store: options.storage.store.clone(),
+        store: StoreOptions {
+            history_events: options.watch.history_events,
+            history_bytes: options.watch.history_bytes.try_into().unwrap_or(u64::MAX),
+            ..options.storage.store.clone()
+        },
     };
     on_a_thread("open", move || engine::open(options, &opening))
 }
