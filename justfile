@@ -55,9 +55,10 @@ postman: _binary
     ./tests/run newman
     python3 -m live.postman
 
-# /docs/ in headless Chromium
+# /docs/ and /ui/ in headless Chromium
 browser: _binary _environment
     {{python}} -m live.try_it_out
+    {{python}} -m live.ui
 
 # Build the image and run it: read-only root, a fresh ext4 volume, kill -9, an arbitrary user (needs root, buildah, podman)
 container:

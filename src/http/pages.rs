@@ -15,8 +15,9 @@ use super::{key, openapi};
 
 /// Swagger UI needs its own scripts, inline styles and images; nothing from elsewhere, and no frame around it.
 const DOCS_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+/// Text, with the looks of `/ui/`.
 const PROBLEM_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Caches keep a page for ten minutes without asking.
 const FOR_A_WHILE: &str = "max-age=600";
@@ -91,11 +92,27 @@ fn problem_page(code: Code) -> String {
     let (name, title, explanation) = (code.name(), code.title(), code.explanation());
     let status = code.status();
     format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <style>body{{font:1rem/1.5 sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}}</style></head>\n\
-         <body><h1>{title}</h1><p><code>{name}</code>, status {status}</p><p>{explanation}</p>\
-         <p><a href=\"/docs/\">All operations</a></p></body></html>\n"
+        r#"<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="color-scheme" content="light dark">
+  <title>{title} · Standpipe</title>
+  <link rel="icon" href="/ui/icon.svg" type="image/svg+xml">
+  <link rel="stylesheet" href="/ui/base.css">
+</head>
+<body>
+  <header class="top"><a class="brand" href="/ui/"><img src="/ui/icon.svg" alt="" width="26" height="26"><span>Standpipe</span></a></header>
+  <main class="text">
+    <p><span class="badge bad">{status}</span> <code>{name}</code></p>
+    <h1>{title}</h1>
+    <p>{explanation}</p>
+    <p><a href="/docs/">All operations</a></p>
+  </main>
+</body>
+</html>
+"#
     )
 }
 

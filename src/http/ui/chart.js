@@ -64,7 +64,7 @@ export class Chart {
     const minutes = (this.to - this.from) / 60000;
     return [0, 0.5, 1].map((part) => {
       const ago = minutes * (1 - part);
-      const said = ago === 0 ? "now" : `−${ago < 1 ? `${ago * 60} s` : `${+ago.toFixed(1)} min`}`;
+      const said = ago === 0 ? "now" : `−${ago < 1 ? `${Math.round(ago * 60)} s` : `${+ago.toFixed(1)} min`}`;
       return text(INSET.left + part * (width - INSET.left - INSET.right), HEIGHT - 5, said, ["start", "middle", "end"][part * 2]);
     });
   }

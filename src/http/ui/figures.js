@@ -8,6 +8,9 @@ import * as samples from "./samples.js";
 
 const SHARES = [0.5, 0.95, 0.99];
 
+/** A page that was opened just now shows at least this much, and more as there is more. */
+const LEAST_MS = 60_000;
+
 /** Opens the view in `main`. */
 export function open(main) {
   return new Figures(main);
@@ -61,7 +64,7 @@ class Figures {
     this.problem = el("div");
     this.grid = el("div.charts", {}, this.charts.map(({ chart }) => chart.element));
     main.append(el("div.wide", {},
-      el("div.head", {}, el("h1", {}, "Figures"), el("div", {}, this.operation), el("div", {}, this.minutes), button("Make a snapshot", "", (event) => this.snapshot(event.target))),
+      el("div.head.many", {}, el("h1", {}, "Figures"), el("div", {}, this.operation), el("div", {}, this.minutes), button("Make a snapshot", "", (event) => this.snapshot(event.target))),
       this.problem, this.tiles, this.grid));
     this.stop = samples.follow((list, failure) => this.show(list, failure));
   }
@@ -75,7 +78,7 @@ class Figures {
     this.showOperations(list.at(-1));
     this.showTiles(list);
     const to = list.at(-1).at;
-    const from = to - Number(this.minutes.value) * 60_000;
+    const from = to - Math.min(Number(this.minutes.value) * 60_000, Math.max(LEAST_MS, to - list[0].at));
     // One reading before the first that is shown: rates need it.
     const first = Math.max(0, list.findIndex((sample) => sample.at >= from) - 1);
     const shown = list.slice(first);

@@ -32,6 +32,7 @@ export function short(number) {
 
 /** A number of seconds, from microseconds to days. */
 export function seconds(value) {
+  if (value === 0) return "0";
   if (value < 1e-3) return `${+(value * 1e6).toFixed(value < 1e-5 ? 1 : 0)} µs`;
   if (value < 1) return `${+(value * 1e3).toFixed(value < 1e-2 ? 2 : value < 0.1 ? 1 : 0)} ms`;
   if (value < 120) return `${+value.toFixed(value < 10 ? 1 : 0)} s`;
