@@ -12,3 +12,4 @@ pub mod keyspace;
 pub mod logging;
 pub mod metrics;
 pub mod server;
+pub mod tls;

@@ -46,6 +46,8 @@ pub struct ConfigMetrics {
     reloads: Family<Labels, Counter>,
     /// 1 while the files are other than what holds, because they were refused.
     pub stale: Figure,
+    /// 1 while the certificates in use are other than those in the files, because these cannot be used.
+    pub certificates_stale: Figure,
     /// Changed settings that wait for the next start.
     pub waiting: Figure,
     /// When it was last reloaded, in Unix seconds; 0 is never.
@@ -76,6 +78,11 @@ impl ConfigMetrics {
             "config_stale",
             "1 when a changed configuration was refused and the one before it holds",
             self.stale.clone(),
+        );
+        registry.register(
+            "certificates_stale",
+            "1 when changed certificates cannot be used and the ones before are",
+            self.certificates_stale.clone(),
         );
         registry.register(
             "config_waiting_settings",
@@ -112,6 +119,8 @@ pub struct HttpMetrics {
     pub inflight_bytes: Figure,
     /// 1 when requests are served as usual.
     pub ready: Figure,
+    /// Connections that were closed because their address had as many as it may.
+    pub connections_refused: Counter,
 }
 
 /// The most nanoseconds that an answer of each bucket took.
@@ -331,6 +340,11 @@ impl Metrics {
             "Bytes of request bodies held now",
             Unit::Bytes,
             inflight,
+        );
+        registry.register(
+            "http_connections_refused",
+            "Connections closed because their address had limits.connections_per_address",
+            http.connections_refused.clone(),
         );
         registry.register(
             "ready",

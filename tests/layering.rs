@@ -13,13 +13,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["logging", "server"]),
     (
         "server",
-        &["engine", "http", "keyspace", "logging", "metrics"],
+        &["engine", "http", "keyspace", "logging", "metrics", "tls"],
     ),
-    ("http", &["keyspace", "metrics"]),
+    ("http", &["keyspace", "metrics", "tls"]),
     ("keyspace", &["engine", "metrics"]),
     ("engine", &["metrics"]),
     ("logging", &[]),
     ("metrics", &[]),
+    ("tls", &[]),
 ];
 
 /// Libraries that stay where they are: the start of the name, and the files or folders that may name it.
@@ -33,6 +34,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),
     ("sha2", &["http/token.rs"]),
+    ("rustls", &["tls", "http/listener.rs"]),
     ("subtle", &["http/token.rs"]),
     ("indicatif", &["cli"]),
 ];

@@ -141,6 +141,31 @@ fn version(text: &str) -> Result<(), String> {
     }
 }
 
+/// Certificate and key belong together, and authorities for clients to both.
+fn tls(words: &Wordbook<'_>) -> Result<Option<server::Tls>, ConfigError> {
+    let file = |path| {
+        words.read(path, |text| {
+            Ok(Some(PathBuf::from(text)).filter(|file| !file.as_os_str().is_empty()))
+        })
+    };
+    let (cert, key) = ("server.tls.cert", "server.tls.key");
+    let client_ca = file("server.tls.client_ca")?;
+    let missing = |path, because: &str| {
+        words.read(path, |_| Err(format!("is missing, but {because} is set")))
+    };
+    match (file(cert)?, file(key)?) {
+        (Some(cert), Some(key)) => Ok(Some(server::Tls {
+            cert,
+            key,
+            client_ca,
+        })),
+        (Some(_), None) => missing(key, cert),
+        (None, Some(_)) => missing(cert, key),
+        (None, None) if client_ca.is_some() => missing(cert, "server.tls.client_ca"),
+        (None, None) => Ok(None),
+    }
+}
+
 fn access(words: &Wordbook<'_>) -> Result<server::Access, ConfigError> {
     let path = "access.tokens";
     let text = words.settings.get(path).map(|given| given.text.as_str());
@@ -166,6 +191,11 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
     fits_in_flight(words, &limits)?;
     Ok(server::Options {
         access: access(words)?,
+        tls: tls(words)?,
+        ops_endpoint: words.read("server.ops_endpoint", |text| match text {
+            "" => Ok(None),
+            endpoint => value::endpoint(endpoint).map(Some),
+        })?,
         endpoint: words.read("server.endpoint", value::endpoint)?,
         workers: words.read("server.workers", workers)?,
         keep_alive: words.span("server.keep_alive", Duration::from_secs(1), DAY)?,
@@ -314,6 +344,13 @@ fn limits(words: &Wordbook<'_>) -> Result<server::Limits, ConfigError> {
         head_timeout: words.span("limits.head_timeout", ms, DAY)?,
         connections: words.read("limits.connections", |text| {
             value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
+        })?,
+        connections_per_address: words.read("limits.connections_per_address", |text| {
+            if text == "unlimited" || text == "0" {
+                return Ok(None);
+            }
+            let shown = "from 1 to 1000000, or unlimited";
+            value::within(value::number(text)?, 1, 1_000_000, shown).map(Some)
         })?,
         keyspaces: words.read("limits.keyspaces", |text| {
             value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")

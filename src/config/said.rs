@@ -146,7 +146,8 @@ sections! {
     later { sources, engine, outbound, discovery }
     server: Server {
         endpoint: Text, workers: Text, keep_alive: Text, shutdown_delay: Text, drain_timeout: Text, read_wait: Text,
-        reload_interval: Text, allowed_hosts: List; later { tls, ops_endpoint }
+        reload_interval: Text, allowed_hosts: List, ops_endpoint: Text;
+        within tls: Tls { cert: Text, key: Text, client_ca: Text }; later {}
     }
     access: Access { tokens: Tokens; within cors: Cors { allow_origins: List }; later {} }
     storage: Storage { path: Text, reserve: Text, shards: Text; later {} }
@@ -156,7 +157,8 @@ sections! {
     }
     compaction: Compaction { min_bytes: Text, bytes_per_second: Text; later {} }
     limits: Limits {
-        key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, head_timeout: Text,
+        key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, connections_per_address: Text,
+        head_timeout: Text,
         body_stall: Text, read_stall: Text, keyspaces: Text, watch_duration: Text, json_bytes: Text,
         batch_operations: Text, batch_bytes: Text, batch_answer_bytes: Text; later {}
     }
@@ -338,13 +340,12 @@ mod tests {
 
     #[test]
     fn rooms_of_later_versions_are_named_in_the_order_of_their_lines() {
-        let text = "sources: { a: 1 }\nkeyspaces:\n  default: { durability: synced, sink: {} }\n  users: { source: { http: {} } }\nserver:\n  tls: {}\n";
+        let text = "sources: { a: 1 }\nkeyspaces:\n  default: { durability: synced, sink: {} }\n  users: { source: { http: {} } }\n";
         let parts = parts(text);
         let expected = [
             (1, "sources"),
             (3, "keyspaces.default.sink"),
             (4, "keyspaces.users.source"),
-            (6, "server.tls"),
         ];
         assert_eq!(
             parts.unbuilt,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use actix_web::HttpRequest;
-use actix_web::dev::{Payload, RequestHead};
+use actix_web::dev::{Payload, RequestHead, ServiceRequest};
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 
@@ -27,6 +27,16 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    pub(super) fn new(request: ServiceRequest, worker: Rc<Worker>) -> Self {
+        let (request, payload) = request.into_parts();
+        Self {
+            request,
+            payload,
+            worker,
+            bearer: Bearer::Anyone,
+        }
+    }
+
     pub(super) fn head(&self) -> &RequestHead {
         self.request.head()
     }

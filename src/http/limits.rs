@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The most bytes of request bodies held at one time.
     pub inflight_bytes: usize,
+    /// The most connections of one address; `None` is no limit. For connections that are made from now on.
+    pub connections_per_address: Option<usize>,
     /// How long a body may make no progress.
     pub body_stall: Duration,
     /// How long a reader may take nothing of its answer; for connections that are made from now on.

@@ -2,20 +2,24 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use actix_web::dev::{Server, ServerHandle, fn_service};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{Extensions, Server, ServerHandle, fn_service};
 use actix_web::rt::System;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer};
 use socket2::SockRef;
 
+use super::guard::Hosts;
+use super::ops;
 use super::service::Service;
 use super::worker::Worker;
+use crate::tls::Tls;
 
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,9 @@ pub struct ListenerOptions {
     /// How long requests in flight may take once accepting has ended.
     pub drain_timeout: Duration,
 }
+
+/// The most connections on the port for probes and figures: a few programs ask there, now and then.
+const OPERATORS: usize = 256;
 
 /// A server that accepts connections once it is run.
 pub struct Listener(Server);
@@ -58,11 +65,12 @@ impl Stopper {
 }
 
 impl Listener {
-    /// Prepares to serve `service` on `sockets`.
+    /// Prepares to serve `service` on `sockets`, over TLS where there are certificates.
     pub fn new(
         sockets: Vec<TcpListener>,
         service: &Arc<Service>,
         options: ListenerOptions,
+        tls: Option<&Tls>,
     ) -> io::Result<Self> {
         let shared = Arc::clone(service);
         let app = move || {
@@ -72,19 +80,65 @@ impl Listener {
                 Rc::clone(&worker).answer(request)
             }))
         };
-        let on_connect = {
-            let service = Arc::clone(service);
-            move |connection: &dyn Any| cut_stopped_readers(connection, service.limits().read_stall)
+        let service = Arc::clone(service);
+        let on_connect = move |connection: &dyn Any, extensions: &mut Extensions| {
+            if let Some(stream) = stream_of(connection) {
+                receive(stream, extensions, &service);
+            }
         };
+        let connections = (options.connections / options.workers).max(1);
         let mut server = HttpServer::new(app)
             .workers(options.workers)
-            .max_connections((options.connections / options.workers).max(1))
+            .max_connections(connections)
+            // Of handshakes too: those that never end must not keep others out sooner than open connections would.
+            .max_connection_rate(connections)
             .keep_alive(options.keep_alive)
             .client_request_timeout(options.head_timeout)
+            .tls_handshake_timeout(options.head_timeout)
             .shutdown_timeout(whole_seconds(options.drain_timeout))
             .tcp_nodelay(true)
             .h1_allow_half_closed(false)
-            .on_connect(move |connection, _| on_connect(connection))
+            .on_connect(on_connect)
+            .disable_signals();
+        for socket in sockets {
+            server = match tls {
+                None => server.listen(socket)?,
+                // It adds both versions of HTTP to what is offered.
+                Some(tls) => server.listen_rustls_0_23(socket, tls.server_config())?,
+            };
+        }
+        Ok(Self(server.run()))
+    }
+
+    /// Prepares to serve probes and figures on `sockets`, in the clear and without a token: see [`ops`].
+    pub fn for_operations(
+        sockets: Vec<TcpListener>,
+        service: &Arc<Service>,
+        hosts: Option<Vec<String>>,
+        options: ListenerOptions,
+    ) -> io::Result<Self> {
+        let service = Arc::clone(service);
+        let read_stall = service.limits().read_stall;
+        let app = move || {
+            let worker = Rc::new(Worker::new(Arc::clone(&service)));
+            let hosts = Rc::new(Hosts::new(hosts.clone()));
+            App::new().default_service(fn_service(move |request| {
+                ops::answer(Rc::clone(&worker), &hosts, request)
+            }))
+        };
+        let mut server = HttpServer::new(app)
+            .workers(1)
+            .max_connections(OPERATORS)
+            .keep_alive(options.keep_alive)
+            .client_request_timeout(options.head_timeout)
+            .shutdown_timeout(1)
+            .tcp_nodelay(true)
+            .h1_allow_half_closed(false)
+            .on_connect(move |connection, _| {
+                if let Some(stream) = stream_of(connection) {
+                    cut_stopped_readers(&SockRef::from(stream), read_stall);
+                }
+            })
             .disable_signals();
         for socket in sockets {
             server = server.listen(socket)?;
@@ -108,13 +162,38 @@ fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// Lets the kernel end a connection whose reader has taken nothing for `stall`: neither an acknowledgement nor room in its
-/// window. No timer of ours runs for that, and it holds for every answer, however small its pieces.
-fn cut_stopped_readers(connection: &dyn Any, stall: Duration) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+/// The socket of a connection, whatever runs over it.
+fn stream_of(connection: &dyn Any) -> Option<&TcpStream> {
+    connection.downcast_ref::<TcpStream>().or_else(|| {
+        let tls = connection.downcast_ref::<TlsStream<TcpStream>>()?;
+        Some(tls.get_ref().0)
+    })
+}
+
+/// Treats a new connection, once it has shaken hands where it has to: one too many of its address is closed at once,
+/// without an answer, which costs the least.
+fn receive(stream: &TcpStream, extensions: &mut Extensions, service: &Service) {
+    let socket = SockRef::from(stream);
+    // Without an address it is gone already.
+    let Ok(peer) = stream.peer_addr() else {
         return;
     };
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(stall)) {
+    if let Some(present) = service.addresses.enter(peer.ip()) {
+        extensions.insert(present);
+        cut_stopped_readers(&socket, service.limits().read_stall);
+        return;
+    }
+    service.metrics.http.connections_refused.inc();
+    tracing::debug!(%peer, "a connection over limits.connections_per_address was closed");
+    if let Err(error) = socket.shutdown(Shutdown::Both) {
+        tracing::debug!(%error, "the connection was closed already");
+    }
+}
+
+/// Lets the kernel end a connection whose reader has taken nothing for `stall`: neither an acknowledgement nor room in its
+/// window. No timer of ours runs for that, and it holds for every answer, however small its pieces.
+fn cut_stopped_readers(socket: &SockRef<'_>, stall: Duration) {
+    if let Err(error) = socket.set_tcp_user_timeout(Some(stall)) {
         tracing::debug!(%error, "the deadline for readers could not be set on a connection");
     }
 }

@@ -2,6 +2,7 @@
 //! calls one method of `keyspace`, answers. It must not know where data lives or how a process starts and stops.
 
 mod access;
+mod addresses;
 mod answer;
 mod body;
 mod budget;
@@ -26,6 +27,7 @@ mod lookup;
 mod media;
 mod openapi;
 mod operations;
+mod ops;
 mod pages;
 mod parameters;
 mod percent;

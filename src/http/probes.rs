@@ -249,7 +249,7 @@ fn checks(service: &Service, health: &Health) -> Vec<Check> {
 }
 
 /// Neither makes a server unready: it goes on with the configuration that it has.
-fn of_configuration(configuration: &Configuration) -> [Check; 2] {
+fn of_configuration(configuration: &Configuration) -> [Check; 3] {
     let refused = configuration.refused.as_ref();
     let waiting = configuration.waiting.join(", ");
     [
@@ -259,6 +259,14 @@ fn of_configuration(configuration: &Configuration) -> [Check; 2] {
             detail: refused.map_or_else(
                 || "what the configuration says is what holds".to_owned(),
                 |reason| format!("it was not reloaded, all stays as it was: {reason}"),
+            ),
+        },
+        Check {
+            name: "certificates",
+            ok: configuration.certificates.is_none(),
+            detail: configuration.certificates.as_ref().map_or_else(
+                || "nothing is wrong with them".to_owned(),
+                |reason| format!("they were not reloaded, the ones before stay: {reason}"),
             ),
         },
         Check {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::addresses::Addresses;
 use super::budget::Budget;
 use super::code::Code;
 use super::gate::{Access, Gate};
@@ -45,6 +46,8 @@ pub struct Configuration {
     pub refused: Option<String>,
     /// Changed settings that take effect only at the next start.
     pub waiting: Vec<String>,
+    /// Why the files of the certificates are not what is in use, where they are not.
+    pub certificates: Option<String>,
 }
 
 /// The shared state of all requests.
@@ -58,6 +61,7 @@ pub struct Service {
     pub(super) budget: Budget,
     pub(super) hosts: Hosts,
     pub(super) gate: Gate,
+    pub(super) addresses: Arc<Addresses>,
     limits: ArcSwap<Limits>,
     configuration: ArcSwap<Configuration>,
 }
@@ -79,6 +83,7 @@ impl Service {
             budget,
             hosts: Hosts::new(options.hosts),
             gate: Gate::default(),
+            addresses: Arc::new(Addresses::new(options.limits.connections_per_address)),
             limits: ArcSwap::from_pointee(options.limits),
             configuration: ArcSwap::default(),
         }
@@ -105,6 +110,9 @@ impl Service {
         figures
             .stale
             .set(u64::from(configuration.refused.is_some()));
+        figures
+            .certificates_stale
+            .set(u64::from(configuration.certificates.is_some()));
         let waiting = configuration.waiting.len();
         figures
             .waiting
@@ -121,6 +129,7 @@ impl Service {
     /// Replaces the limits for requests from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.budget.set_limit(limits.inflight_bytes);
+        self.addresses.set_most(limits.connections_per_address);
         self.limits.store(Arc::new(limits));
     }
 

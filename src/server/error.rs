@@ -4,30 +4,36 @@
 use std::io;
 
 use crate::engine::OpenError;
+use crate::tls::TlsError;
 
 /// Why the server stopped other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// The endpoint is not `host:port`.
-    #[error("server.endpoint {endpoint:?} is not host:port: {reason}")]
+    #[error("{setting} {endpoint:?} is not host:port: {reason}")]
     Endpoint {
+        /// The setting that names it.
+        setting: &'static str,
         /// As it was given.
         endpoint: String,
         /// What is wrong with it.
         reason: String,
     },
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {endpoint}: {source}; stop what uses it or choose another server.endpoint"
-    )]
+    #[error("cannot listen on {endpoint}: {source}; stop what uses it or choose another {setting}")]
     Bind {
+        /// The setting that names it.
+        setting: &'static str,
         /// As it was given.
         endpoint: String,
         /// What the system said.
         #[source]
         source: io::Error,
     },
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store was not opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -61,7 +67,7 @@ impl ServerError {
     /// 78 configuration.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Endpoint { .. } => 78,
+            Self::Endpoint { .. } | Self::Tls(_) => 78,
             Self::Bind { .. } => 69,
             Self::Open(error) => error.exit_code(),
             Self::Lost { .. } | Self::Close { .. } => 74,

@@ -4,7 +4,7 @@
 use std::future::pending;
 use std::hint::black_box;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use tokio::time::sleep;
 
 use super::reload::{Parts, Reload};
 use super::stop::Stop;
-use super::{OnSyncError, Options, Server, ServerError};
+use super::{OnSyncError, Options, Server, ServerError, addresses_of};
 use crate::engine::{self, Engine, OpenError, Opening, StoreOptions};
 use crate::http;
 use crate::http::{Limit, Listener, ListenerOptions, Service, Stopper};
 use crate::keyspace::{self, Keyspaces};
+use crate::tls::Tls;
 
 /// How long answers may take to leave once the disk has failed: whoever waits should be told.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -26,7 +27,11 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Serves until it is asked to stop, or cannot go on.
 pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(), ServerError> {
     let addresses = server.addresses();
-    let Server { listeners } = server;
+    let Server {
+        listeners,
+        ops,
+        tls,
+    } = server;
     let options = &reload.options;
     let opening = Opening::default();
     let service = Arc::new(Service::new(
@@ -34,26 +39,62 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
         opening.clone(),
     ));
     service.set_access(options.access.clone());
-    let listener =
-        Listener::new(listeners, &service, listener_options(options)).map_err(cannot_serve)?;
+    let listener = Listener::new(
+        listeners,
+        &service,
+        listener_options(options),
+        tls.as_deref(),
+    )
+    .map_err(cannot_serve)?;
+    let ops = operations(ops, &service, options)?;
+    let ops_stopper = ops.as_ref().map(Listener::stopper);
     let life = Life {
         stopper: listener.stopper(),
         service,
+        tls,
         reload,
         stop,
     };
-    let serving = async {
-        match listener.run().await {
-            // It was stopped, by the other side of the select: that side has the last word.
-            Ok(()) => pending().await,
-            Err(error) => Err(cannot_serve(error)),
+    let ended = async {
+        let ended = life.run(opening).await;
+        // Whoever watches over the process sees it until its end.
+        if let Some(stopper) = ops_stopper {
+            stopper.stop().await;
         }
+        ended
     };
     tokio::select! {
-        ended = serving => ended,
-        ended = life.run(opening) => ended,
+        error = serving(Some(listener)) => Err(error),
+        error = serving(ops) => Err(error),
+        ended = ended => ended,
         () = give_memory_back() => Ok(()),
     }
+}
+
+/// Serves for as long as it is polled, or fails.
+async fn serving(listener: Option<Listener>) -> ServerError {
+    if let Some(listener) = listener
+        && let Err(error) = listener.run().await
+    {
+        return cannot_serve(error);
+    }
+    // There was none, or it was stopped by who has the last word.
+    pending().await
+}
+
+/// The listener for probes and figures, where there is to be one.
+fn operations(
+    sockets: Vec<TcpListener>,
+    service: &Arc<Service>,
+    options: &Options,
+) -> Result<Option<Listener>, ServerError> {
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    let hosts = only_on_loopback(&addresses_of(&sockets), options);
+    Listener::for_operations(sockets, service, hosts, listener_options(options))
+        .map(Some)
+        .map_err(cannot_serve)
 }
 
 /// Never ends. The allocator gives freed memory back to the system when it serves a large request, of which an idle server
@@ -75,6 +116,7 @@ fn cannot_serve(source: io::Error) -> ServerError {
 struct Life {
     service: Arc<Service>,
     stopper: Stopper,
+    tls: Option<Arc<Tls>>,
     reload: Reload,
     stop: Stop,
 }
@@ -117,10 +159,14 @@ impl Life {
     /// Resolves when serving has to end.
     async fn serve(&mut self, keyspaces: &Keyspaces) -> End {
         let on_sync_error = self.reload.options.on_sync_error;
-        let service = &self.service;
+        let parts = Parts {
+            service: &self.service,
+            keyspaces,
+            tls: self.tls.as_ref(),
+        };
         tokio::select! {
             end = until_end(&mut self.stop, keyspaces, on_sync_error) => end,
-            never = self.reload.run(Parts { service, keyspaces }) => match never {},
+            never = self.reload.run(parts) => match never {},
         }
     }
 
@@ -213,16 +259,22 @@ async fn found<T>(receiver: Receiver<T>) -> T {
 }
 
 fn http_options(options: &Options, addresses: &[SocketAddr]) -> http::Options {
-    let loopback = addresses.iter().all(|address| address.ip().is_loopback());
     http::Options {
-        hosts: loopback.then(|| options.allowed_hosts.clone()),
+        hosts: only_on_loopback(addresses, options),
         limits: http_limits(options),
     }
+}
+
+/// The names that a request may be sent to; `None` for any.
+fn only_on_loopback(addresses: &[SocketAddr], options: &Options) -> Option<Vec<String>> {
+    let loopback = addresses.iter().all(|address| address.ip().is_loopback());
+    loopback.then(|| options.allowed_hosts.clone())
 }
 
 pub(super) fn http_limits(options: &Options) -> http::Limits {
     http::Limits {
         inflight_bytes: options.limits.inflight_bytes,
+        connections_per_address: options.limits.connections_per_address,
         body_stall: options.limits.body_stall,
         read_stall: options.limits.read_stall,
         json_bytes: options.limits.json_bytes,
@@ -283,6 +335,13 @@ fn limits(options: &Options) -> Vec<Limit> {
         ),
         count("limits.inflight_bytes", limits.inflight_bytes, "bytes"),
         count("limits.connections", limits.connections, "connections"),
+        Limit {
+            setting: "limits.connections_per_address",
+            value: limits
+                .connections_per_address
+                .map(|most| most.try_into().unwrap_or(u64::MAX)),
+            unit: "connections",
+        },
         time("limits.head_timeout", limits.head_timeout),
         time("limits.body_stall", limits.body_stall),
         time("limits.read_stall", limits.read_stall),

@@ -12,9 +12,13 @@ const BACKLOG: i32 = 1024;
 
 /// Listens on every address that the endpoint stands for. An empty host is every interface, `localhost` may be two
 /// addresses. With port 0 each address gets a free port of its own.
-pub(super) fn listen(endpoint: &str) -> Result<Vec<TcpListener>, ServerError> {
-    let addresses = resolve(endpoint)?;
+pub(super) fn listen(
+    setting: &'static str,
+    endpoint: &str,
+) -> Result<Vec<TcpListener>, ServerError> {
+    let addresses = resolve(setting, endpoint)?;
     let bind_failed = |source| ServerError::Bind {
+        setting,
         endpoint: endpoint.to_owned(),
         source,
     };
@@ -41,8 +45,9 @@ fn in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
-fn resolve(endpoint: &str) -> Result<Vec<SocketAddr>, ServerError> {
+fn resolve(setting: &'static str, endpoint: &str) -> Result<Vec<SocketAddr>, ServerError> {
     let refused = |reason: &str| ServerError::Endpoint {
+        setting,
         endpoint: endpoint.to_owned(),
         reason: reason.to_owned(),
     };
@@ -92,15 +97,17 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
 
+    const SETTING: &str = "server.endpoint";
+
     #[test]
     fn an_empty_host_is_every_interface() {
-        let addresses = resolve(":8080").unwrap();
+        let addresses = resolve(SETTING, ":8080").unwrap();
         assert_eq!(addresses, [SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080))]);
     }
 
     #[test]
     fn brackets_around_an_ipv6_address_are_taken_off() {
-        let addresses = resolve("[::1]:80").unwrap();
+        let addresses = resolve(SETTING, "[::1]:80").unwrap();
         assert_eq!(addresses, [SocketAddr::from((Ipv6Addr::LOCALHOST, 80))]);
     }
 
@@ -113,16 +120,16 @@ mod tests {
             "127.0.0.1:65536",
             "",
         ] {
-            let error = resolve(endpoint).unwrap_err();
+            let error = resolve(SETTING, endpoint).unwrap_err();
             assert_eq!(error.exit_code(), 78, "{endpoint}");
         }
     }
 
     #[test]
     fn an_address_in_use_is_refused() {
-        let first = listen("127.0.0.1:0").unwrap();
+        let first = listen(SETTING, "127.0.0.1:0").unwrap();
         let taken = first[0].local_addr().unwrap().to_string();
-        let error = listen(&taken).unwrap_err();
+        let error = listen(SETTING, &taken).unwrap_err();
         assert_eq!(error.exit_code(), 69);
         assert!(error.to_string().contains(&taken), "{error}");
     }

@@ -10,19 +10,20 @@ mod stop;
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task;
 
 pub use error::ServerError;
-pub use options::{Access, Limits, OnSyncError, Options, Storage, Token, Verbs, Watch};
+pub use options::{Access, Limits, OnSyncError, Options, Storage, Tls, Token, Verbs, Watch};
 pub use reload::{Loaded, Look, Source, Words};
 use reload::{Reload, Trigger};
 use stop::{Stopper, stop};
 
 pub use crate::engine::{Durability, Eviction, Policy};
-use crate::http;
+use crate::{http, tls};
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. What `source` holds is taken over when it
 /// changes, and at SIGHUP; `words` are those behind the options.
@@ -40,6 +41,9 @@ pub fn run(options: Options, words: Words, source: Box<dyn Source>) -> Result<()
         // Only now: who waits for this line may send a signal next.
         for address in server.addresses() {
             tracing::info!(%address, "listening");
+        }
+        for address in addresses_of(&server.ops) {
+            tracing::info!(%address, "serving probes and figures");
         }
         let reload = Reload::new(options, words, Some(source), trigger);
         life::live(server, reload, stop).await
@@ -64,6 +68,7 @@ fn at_signal(kind: SignalKind, act: impl Fn() + 'static) -> Result<(), ServerErr
 pub fn spawn(options: Options) -> Result<Handle, ServerError> {
     let server = Server::bind(&options)?;
     let addresses = server.addresses();
+    let ops_addresses = addresses_of(&server.ops);
     let (stopper, stop) = stop();
     let thread = thread::Builder::new()
         .name("standpipe".to_owned())
@@ -77,6 +82,7 @@ pub fn spawn(options: Options) -> Result<Handle, ServerError> {
         })?;
     Ok(Handle {
         addresses,
+        ops_addresses,
         stopper,
         thread,
     })
@@ -86,6 +92,7 @@ pub fn spawn(options: Options) -> Result<Handle, ServerError> {
 #[derive(Debug)]
 pub struct Handle {
     addresses: Vec<SocketAddr>,
+    ops_addresses: Vec<SocketAddr>,
     stopper: Stopper,
     thread: JoinHandle<Result<(), ServerError>>,
 }
@@ -94,6 +101,11 @@ impl Handle {
     /// The addresses that are listened on, with their real ports. Never empty.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses of `server.ops_endpoint`; none where there is none.
+    pub fn ops_addresses(&self) -> &[SocketAddr] {
+        &self.ops_addresses
     }
 
     /// Asks to stop, as a signal would: the first time to drain, the second time to stop at once.
@@ -118,18 +130,33 @@ impl Handle {
 #[derive(Debug)]
 struct Server {
     listeners: Vec<TcpListener>,
+    /// For probes and figures alone; none where that was not asked for.
+    ops: Vec<TcpListener>,
+    /// `None` for plain HTTP.
+    tls: Option<Arc<tls::Tls>>,
 }
 
 impl Server {
     fn bind(options: &Options) -> Result<Self, ServerError> {
-        let listeners = listen::listen(&options.endpoint)?;
-        Ok(Self { listeners })
+        let tls = options.tls.as_ref().map(tls::Tls::load).transpose()?;
+        Ok(Self {
+            listeners: listen::listen("server.endpoint", &options.endpoint)?,
+            ops: match &options.ops_endpoint {
+                Some(endpoint) => listen::listen("server.ops_endpoint", endpoint)?,
+                None => Vec::new(),
+            },
+            tls: tls.map(Arc::new),
+        })
     }
 
     fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        addresses_of(&self.listeners)
     }
+}
+
+fn addresses_of(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .collect()
 }

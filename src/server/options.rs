@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{Policy, StoreOptions};
 pub use crate::http::{Access, Token, Verbs};
+pub use crate::tls::Options as Tls;
 
 /// Everything that a running server needs to know. [`Options::default`] is the documented default of every setting.
 #[derive(Clone, Debug)]
@@ -31,6 +32,10 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// `access.*`
     pub access: Access,
+    /// `server.ops_endpoint`: where probes and `/metrics` are served as well, without TLS and tokens; `None` for nowhere.
+    pub ops_endpoint: Option<String>,
+    /// `server.tls`: the certificates; `None` for plain HTTP.
+    pub tls: Option<Tls>,
     /// `limits.*`
     pub limits: Limits,
     /// `storage.*`
@@ -55,6 +60,8 @@ impl Default for Options {
             reload_interval: Duration::from_secs(5),
             allowed_hosts: Vec::new(),
             access: Access::default(),
+            ops_endpoint: None,
+            tls: None,
             limits: Limits::default(),
             storage: Storage::default(),
             on_sync_error: OnSyncError::Exit,
@@ -89,6 +96,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// `limits.connections`: the most connections served at one time; more wait to be accepted.
     pub connections: usize,
+    /// `limits.connections_per_address`: the most connections of one address; one more is closed. `None` is no limit.
+    pub connections_per_address: Option<usize>,
     /// `limits.keyspaces`: the most keyspaces that there may be, `default` included.
     pub keyspaces: usize,
     /// `limits.watch_duration`: how long one watch may last; `None` is as long as its client wants.
@@ -109,6 +118,7 @@ impl Default for Limits {
             read_stall: Duration::from_secs(30),
             head_timeout: Duration::from_secs(5),
             connections: 25_000,
+            connections_per_address: Some(12_500),
             keyspaces: 256,
             watch_duration: None,
         }

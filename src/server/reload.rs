@@ -12,12 +12,13 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::Options;
 use super::life::{http_limits, keyspace_options};
+use super::{Options, Tls as TlsOptions};
 use crate::http::{Configuration, Service};
 use crate::keyspace::Keyspaces;
 use crate::logging::{self, Level};
 use crate::metrics::Reloaded;
+use crate::tls::{self, Tls};
 
 /// How soon files that somebody seems to be writing are looked at again.
 const MOVING: Duration = Duration::from_millis(100);
@@ -28,6 +29,7 @@ const AT_ONCE: &[&str] = &[
     "limits.batch_bytes",
     "limits.batch_operations",
     "limits.body_stall",
+    "limits.connections_per_address",
     "limits.inflight_bytes",
     "limits.json_bytes",
     "limits.key_bytes",
@@ -101,6 +103,8 @@ pub(super) struct Reload {
     pub(super) options: Options,
     source: Option<Box<dyn Source>>,
     trigger: Trigger,
+    /// Where the certificates lie that are in use, where there are any.
+    tls: Option<TlsOptions>,
     /// What the process was started with.
     started: Started,
     /// The words of what holds now.
@@ -118,6 +122,7 @@ struct Started {
 pub(super) struct Parts<'a> {
     pub(super) service: &'a Service,
     pub(super) keyspaces: &'a Keyspaces,
+    pub(super) tls: Option<&'a Arc<Tls>>,
 }
 
 impl Reload {
@@ -133,6 +138,7 @@ impl Reload {
             max_record_bytes: options.storage.store.max_record_bytes,
         };
         Self {
+            tls: options.tls.clone(),
             options,
             source,
             trigger,
@@ -144,28 +150,60 @@ impl Reload {
 
     /// Looks for changes for as long as it is polled.
     pub(super) async fn run(&mut self, parts: Parts<'_>) -> Infallible {
-        let Some(mut source) = self.source.take() else {
+        let mut source = self.source.take();
+        if source.is_none() && parts.tls.is_none() {
             return pending().await;
-        };
+        }
         let mut pause = self.options.reload_interval;
         loop {
             let asked = tokio::select! {
                 () = self.trigger.asked() => true,
                 () = sleep(pause) => false,
             };
-            let look;
-            (source, look) = apart(source, |source| source.look()).await;
             pause = self.options.reload_interval;
-            match look {
-                Look::Moving if !asked => pause = pause.min(MOVING),
-                Look::Same if !asked => {}
-                Look::Same | Look::Moving | Look::Changed => {
-                    let read;
-                    (source, read) = apart(source, |source| source.read()).await;
-                    self.take_over(read, parts, asked);
-                    pause = self.options.reload_interval;
+            if let Some(mut given) = source.take() {
+                let look;
+                (given, look) = apart(given, |source| source.look()).await;
+                match look {
+                    Look::Moving if !asked => pause = pause.min(MOVING),
+                    Look::Same if !asked => {}
+                    Look::Same | Look::Moving | Look::Changed => {
+                        let read;
+                        (given, read) = apart(given, |source| source.read()).await;
+                        self.take_over(read, parts, asked);
+                        pause = self.options.reload_interval;
+                    }
                 }
+                source = Some(given);
             }
+            self.look_at_certificates(parts, asked).await;
+        }
+    }
+
+    /// Takes new certificates into use. Two files are seldom replaced in one step, so what does not fit together now may
+    /// fit at the next look.
+    async fn look_at_certificates(&mut self, parts: Parts<'_>, asked: bool) {
+        let (Some(tls), Some(options)) = (parts.tls.cloned(), self.tls.clone()) else {
+            return;
+        };
+        let reloaded = spawn_blocking(move || tls.reload(&options)).await;
+        let refused = match reloaded.expect("the thread ends with what it read") {
+            Ok(tls::Reloaded::Unchanged) => None,
+            Ok(tls::Reloaded::Replaced) => {
+                tracing::info!("the certificates were reloaded");
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let news = refused != self.state.certificates;
+        if let Some(reason) = &refused
+            && (news || asked)
+        {
+            tracing::error!("the certificates were not reloaded, the ones before stay: {reason}");
+        }
+        if news {
+            self.state.certificates = refused;
+            parts.service.set_configuration(self.state.clone());
         }
     }
 
@@ -200,7 +238,12 @@ impl Reload {
         } = loaded;
         let changed = differing(&self.words, &words);
         let waiting = self.waiting(&mut options, &words);
-        let Parts { service, keyspaces } = parts;
+        let Parts {
+            service, keyspaces, ..
+        } = parts;
+        if self.tls.is_some() && options.tls.is_some() {
+            self.tls.clone_from(&options.tls);
+        }
 
         keyspaces.set_options(keyspace_options(&options));
         service.set_limits(http_limits(&options));
@@ -236,9 +279,13 @@ impl Reload {
     /// The settings that differ from what the process was started with and cannot take effect in it. The limits of what
     /// goes into one record are kept as they are where the log was not opened for records as large as that.
     fn waiting(&self, options: &mut Options, words: &Words) -> Vec<String> {
+        // Other files are taken into use; TLS itself is not switched on or off.
+        let by_tls = self.tls.is_some() && options.tls.is_some();
+        let at_once =
+            |path: &str| takes_effect_at_once(path) || (by_tls && path.starts_with("server.tls."));
         let mut waiting: Vec<String> = differing(&self.started.words, words)
             .into_iter()
-            .filter(|path| !takes_effect_at_once(path))
+            .filter(|path| !at_once(path))
             .collect();
         if options.storage.store.max_record_bytes > self.started.max_record_bytes {
             let (new, old) = (&mut options.limits, &self.options.limits);

@@ -91,6 +91,36 @@ const ROUTES: &[(&str, &str, &str, Needs)] = &[
         "/keyspaces/{ks}/flush",
         OnKeyspace("admin"),
     ),
+    (
+        "GET",
+        "/keyspaces/{ks}/ttl/a",
+        "/keyspaces/{ks}/ttl/{key}",
+        OnKeyspace("read"),
+    ),
+    (
+        "PUT",
+        "/keyspaces/{ks}/ttl/a",
+        "/keyspaces/{ks}/ttl/{key}",
+        OnKeyspace("write"),
+    ),
+    (
+        "DELETE",
+        "/keyspaces/{ks}/ttl/a",
+        "/keyspaces/{ks}/ttl/{key}",
+        OnKeyspace("write"),
+    ),
+    (
+        "GET",
+        "/keyspaces/{ks}/counters/a",
+        "/keyspaces/{ks}/counters/{key}",
+        OnKeyspace("read"),
+    ),
+    (
+        "POST",
+        "/keyspaces/{ks}/counters/a",
+        "/keyspaces/{ks}/counters/{key}",
+        OnKeyspace("write"),
+    ),
 ];
 
 /// A token whose text is its name.

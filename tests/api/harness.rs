@@ -62,6 +62,11 @@ impl Server {
         self.handle.as_ref().unwrap().addresses()[0]
     }
 
+    /// The address for probes and figures.
+    pub(crate) fn ops_address(&self) -> SocketAddr {
+        self.handle().ops_addresses()[0]
+    }
+
     pub(crate) fn handle(&self) -> &Handle {
         self.handle.as_ref().unwrap()
     }
@@ -152,7 +157,10 @@ enum Ready {
 fn wait_until_ready(handle: &Handle, deadline: Instant) -> Ready {
     while !handle.has_ended() {
         // Where the server ends instead, the connection breaks or is not made at all.
-        if probe(handle.addresses()[0]).is_ok_and(|answer| answer.status == 200) {
+        // Under TLS the probes answer in the clear on a port of their own.
+        let asked = handle.ops_addresses().first();
+        if probe(*asked.unwrap_or(&handle.addresses()[0])).is_ok_and(|answer| answer.status == 200)
+        {
             return Ready::Yes;
         }
         assert!(Instant::now() < deadline, "the server never became ready");
@@ -186,14 +194,18 @@ impl Client {
         Self::try_connect(address).unwrap()
     }
 
-    fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
+    pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::over(TcpStream::connect(address)?))
+    }
+
+    /// Over a connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
             stream,
             rest: Vec::new(),
-        })
+        }
     }
 
     /// Sends bytes as they are. An error is one of the connection: a server may close it on an early answer.

@@ -127,7 +127,7 @@ fn a_reader_that_stops_is_cut() {
 }
 
 /// Whether the server has no connection left that still has bytes to send.
-fn peer_is_gone(server: &Server) -> bool {
+pub(crate) fn peer_is_gone(server: &Server) -> bool {
     let port = format!(":{:04X}", server.address().port());
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     // Columns: local address, remote address, state (01 is established), bytes to send:bytes to read.

@@ -7,6 +7,8 @@
 )]
 
 mod access;
+mod addresses;
+mod authority;
 mod conditions;
 mod cors;
 mod counters;
@@ -22,8 +24,10 @@ mod limits;
 mod listing;
 mod media;
 mod operations;
+mod ops;
 mod pages;
 mod ranges;
 mod stopping;
+mod tls;
 mod ttl;
 mod values;

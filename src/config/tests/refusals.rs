@@ -157,7 +157,6 @@ fn rooms_of_later_versions_are_refused_by_name() {
             "file.yml:3: sources",
         ),
         ("engine: valkey\n", "file.yml:1: engine"),
-        ("server:\n  tls: { cert: a }\n", "file.yml:2: server.tls"),
         (
             "keyspaces:\n  users:\n    source: { http: { endpoint: 'http://a' } }\n",
             "file.yml:3: keyspaces.users.source",
@@ -181,6 +180,33 @@ fn rooms_of_later_versions_are_refused_by_name() {
         );
         assert_eq!(refusal, expected, "{text}");
     }
+}
+
+#[test]
+fn certificates_are_whole_or_absent() {
+    for (text, expected) in [
+        (
+            "{ cert: a }",
+            "default: server.tls.key: \"\" is missing, but server.tls.cert is set",
+        ),
+        (
+            "{ key: a }",
+            "default: server.tls.cert: \"\" is missing, but server.tls.key is set",
+        ),
+        (
+            "{ client_ca: a }",
+            "default: server.tls.cert: \"\" is missing, but server.tls.client_ca is set",
+        ),
+    ] {
+        let text = format!("server:\n  tls: {text}\n");
+        let refusal = Place::new().with_file("file.yml", &text).load();
+        assert_eq!(refusal.unwrap_err(), expected, "{text}");
+    }
+    let place = Place::new()
+        .with_file("file.yml", "server:\n  tls: { cert: a, key: b }\n")
+        .with_variable("STANDPIPE_SERVER__TLS__CLIENT_CA", "c");
+    let tls = place.load().unwrap().server.tls.unwrap();
+    assert_eq!(tls.client_ca.unwrap().to_str(), Some("c"));
 }
 
 #[test]

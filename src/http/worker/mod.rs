@@ -11,7 +11,7 @@ use actix_web::HttpResponse;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
 
-use super::access::{self, Bearer};
+use super::access;
 use super::call::Call;
 use super::code::Code;
 use super::cors;
@@ -47,13 +47,7 @@ impl Worker {
         self: Rc<Self>,
         request: ServiceRequest,
     ) -> impl Future<Output = Result<ServiceResponse, actix_web::Error>> {
-        let (request, payload) = request.into_parts();
-        let mut call = Call {
-            request,
-            payload,
-            worker: self,
-            bearer: Bearer::Anyone,
-        };
+        let mut call = Call::new(request, self);
         async move {
             let began = Instant::now();
             let (counted, result) = dispatch(&mut call).await;
@@ -161,7 +155,7 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
     }
 }
 
-fn wrong_method(call: &Call, allow: &'static str) -> Problem {
+pub(super) fn wrong_method(call: &Call, allow: &'static str) -> Problem {
     let detail = format!("{} is not allowed here, these are: {allow}", call.method());
     Problem::new(Code::MethodNotAllowed, detail)
         .with_header(header::ALLOW, HeaderValue::from_static(allow))

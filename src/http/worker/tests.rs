@@ -20,6 +20,7 @@ fn starting() -> Arc<Service> {
     let options = Options {
         hosts: Some(Vec::new()),
         limits: Limits {
+            connections_per_address: None,
             inflight_bytes: 1000,
             body_stall: Duration::from_secs(1),
             read_stall: Duration::from_secs(1),
