@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Conditions, Delete, Draft, Durability, Entry, Facts, Failure, Increment, Incremented, Page,
-    Put, Touched, Version, embedded,
+    Batch, Conditions, Delete, Done, Draft, Durability, Entry, Facts, Failure, Increment,
+    Incremented, Operation, Page, Put, Touched, Version, embedded,
 };
 
 /// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
@@ -133,6 +133,29 @@ impl Entries {
     pub async fn count_prefix(&self, prefix: &[u8]) -> Result<u64, Failure> {
         match self {
             Self::Embedded(entries) => entries.count_prefix(prefix).await,
+        }
+    }
+
+    /// Does one operation after the other, whatever becomes of those before, and waits once for all of them.
+    pub async fn each(
+        &self,
+        operations: Vec<Operation<'_>>,
+        until: Durability,
+    ) -> Result<Vec<Result<Done, Failure>>, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.each(operations, until).await,
+        }
+    }
+
+    /// Does all operations in one step, or none of them. Conditions and reads see what was there before; no key may be
+    /// named twice.
+    pub async fn batch(
+        &self,
+        operations: Vec<Operation<'_>>,
+        until: Durability,
+    ) -> Result<Batch, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.batch(operations, until).await,
         }
     }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
-pub use operation::{Increment, Incremented, Touched};
+pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
 pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 
 use crate::metrics::StoreMetrics;

@@ -1,7 +1,7 @@
-//! What can be asked of entries beside reading, setting and removing one: counting, a new expiry. The words say what every
+//! What can be asked of entries beside reading, setting and removing one: counting, a new expiry, many at once. The words say what every
 //! engine promises.
 
-use super::{Entry, Version};
+use super::{Conditions, Delete, Draft, Entry, Put, Version};
 
 /// What is to be added to a counter, an entry whose value is an `i64` in decimal text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,4 +48,78 @@ pub enum Touched {
     Absent,
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+}
+
+/// One operation of a batch.
+#[derive(Debug)]
+pub enum Operation<'a> {
+    /// Sets the key of the draft.
+    Put {
+        /// The value.
+        draft: Draft,
+        /// What must hold.
+        when: &'a Conditions,
+    },
+    /// Reads a key.
+    Get {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Removes a key.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+        /// What must hold.
+        when: &'a Conditions,
+    },
+    /// Adds to a counter.
+    Increment {
+        /// The key.
+        key: &'a [u8],
+        /// What is added.
+        increment: Increment,
+    },
+}
+
+/// What became of one operation of a batch.
+#[derive(Debug)]
+pub enum Done {
+    /// Of a put.
+    Put(Put),
+    /// Of a read: what was there, if anything.
+    Got(Option<Entry>),
+    /// Of a removal.
+    Deleted(Delete),
+    /// Of an increment.
+    Incremented(Incremented),
+}
+
+/// What became of a batch that is done as a whole or not at all.
+#[derive(Debug)]
+pub enum Batch {
+    /// Everything was done; one item for each operation, in their order.
+    Done(Vec<Done>),
+    /// Nothing was.
+    Failed {
+        /// The first operation that could not be done, counted from 0.
+        index: usize,
+        /// Why.
+        why: Unmade,
+    },
+}
+
+/// Why an operation, and so its whole batch, was not done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unmade {
+    /// A condition did not hold. With the version that is there instead.
+    Refused(Option<Version>),
+    /// A sum does not fit or lies outside its bounds.
+    OutOfRange {
+        /// The number that is there, or that it would have started from.
+        current: i64,
+    },
+    /// A value is no counter.
+    NotACounter,
+    /// An earlier operation names the key too.
+    Repeated,
 }

@@ -60,7 +60,6 @@ pub(super) enum Right {
     /// This verb on the keyspace of the path.
     OnKeyspace(Verb),
     /// The verb read or the verb write on the keyspace of the path: the operation asks for each item which.
-    #[expect(dead_code, reason = "batch is on its way")]
     Batch,
     /// This verb, on whichever keyspaces: the operation asks for each that it names or shows.
     #[expect(dead_code, reason = "the lists of keyspaces are on their way")]
@@ -103,6 +102,7 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::PutTtl
         | Operation::DeleteTtl
         | Operation::AddToCounter => Right::OnKeyspace(Verb::Write),
+        Operation::Batch => Right::Batch,
         Operation::FlushKeyspace => Right::OnKeyspace(Verb::Admin),
         Operation::Metrics | Operation::Limits | Operation::Snapshot => {
             Right::OnServer(Verb::Admin)

@@ -10,22 +10,53 @@ use super::etag::{self, Strength};
 use super::problem::Problem;
 use crate::keyspace::{Conditions, Versions};
 
+/// Which tags count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Comparison {
+    /// A weak tag matches nothing.
+    Strong,
+    /// `W/"x"` stands for `"x"`.
+    Weak,
+}
+
+impl Comparison {
+    fn counts(self, strength: Strength) -> bool {
+        self == Self::Weak || strength == Strength::Strong
+    }
+}
+
 /// The conditions of a request.
 pub(crate) fn parse(headers: &HeaderMap) -> Result<Conditions, Problem> {
     Ok(Conditions {
-        // Strong comparison: a weak tag matches nothing.
-        if_match: versions(headers, &header::IF_MATCH, |strength| {
-            strength == Strength::Strong
-        })?,
-        // Weak comparison: W/"x" stands for "x".
-        if_none_match: versions(headers, &header::IF_NONE_MATCH, |_| true)?,
+        if_match: versions(headers, &header::IF_MATCH, Comparison::Strong)?,
+        if_none_match: versions(headers, &header::IF_NONE_MATCH, Comparison::Weak)?,
     })
+}
+
+/// What `text` means as the value of `If-Match`; `None` where it cannot be read.
+pub(crate) fn if_match(text: &str) -> Option<Versions> {
+    line(text, Comparison::Strong)
+}
+
+/// What `text` means as the value of `If-None-Match`; `None` where it cannot be read.
+pub(crate) fn if_none_match(text: &str) -> Option<Versions> {
+    line(text, Comparison::Weak)
+}
+
+fn line(text: &str, comparison: Comparison) -> Option<Versions> {
+    if text.trim_matches([' ', '\t']) == "*" {
+        return Some(Versions::Any);
+    }
+    let tags = list(text)?;
+    let counted = tags.iter().filter(|tag| comparison.counts(tag.strength));
+    let versions = counted.filter_map(|tag| etag::parse(&tag.opaque));
+    Some(Versions::OneOf(versions.collect()))
 }
 
 fn versions(
     headers: &HeaderMap,
     name: &HeaderName,
-    counts: impl Fn(Strength) -> bool,
+    comparison: Comparison,
 ) -> Result<Option<Versions>, Problem> {
     if !headers.contains_key(name) {
         return Ok(None);
@@ -38,19 +69,13 @@ fn versions(
     let mut versions = Vec::new();
     let mut lines = 0_usize;
     let mut any = false;
-    for line in headers.get_all(name) {
-        let line = std::str::from_utf8(line.as_bytes()).map_err(|_not_utf8| unreadable())?;
+    for text in headers.get_all(name) {
+        let text = std::str::from_utf8(text.as_bytes()).map_err(|_not_utf8| unreadable())?;
         lines += 1;
-        if line.trim_matches([' ', '\t']) == "*" {
-            any = true;
-            continue;
+        match line(text, comparison).ok_or_else(unreadable)? {
+            Versions::Any => any = true,
+            Versions::OneOf(named) => versions.extend(named),
         }
-        let tags = list(line).ok_or_else(unreadable)?;
-        versions.extend(
-            tags.iter()
-                .filter(|tag| counts(tag.strength))
-                .filter_map(|tag| etag::parse(&tag.opaque)),
-        );
     }
     match (any, lines) {
         (false, _) => Ok(Some(Versions::OneOf(versions))),

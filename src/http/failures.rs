@@ -99,6 +99,12 @@ failures! {
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidOperation]
+    /// Of a batch; its operations fail in their items.
+    BatchFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
+        BatchFailed BodyStalled BatchTooLarge AnswerTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
+        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
+    ]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

@@ -38,6 +38,12 @@ pub(crate) fn may_be_json(headers: &HeaderMap) -> Result<bool, Problem> {
     Ok(named || text.is_empty() || text.eq_ignore_ascii_case(FORM))
 }
 
+/// Whether a text may be kept as a media type: it is one, and it can stand in a header.
+pub(crate) fn may_be_kept(text: &str) -> bool {
+    let visible = |byte: u8| (0x20..=0x7E).contains(&byte) || byte == b'\t';
+    text.len() <= FACT_BYTES && text.bytes().all(visible) && is_media_type(text)
+}
+
 /// The type of a value whose writer left it open.
 pub(crate) fn of_bytes(value: &[u8]) -> &'static str {
     if std::str::from_utf8(value).is_ok() {
@@ -216,6 +222,24 @@ mod tests {
             "multipart/form-data",
         ] {
             assert!(!may(value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_as_a_media_type_can_stand_in_a_header() {
+        for text in ["image/png", "text/html; charset=\"utf-8\"", FORM] {
+            assert!(may_be_kept(text), "{text:?}");
+        }
+        let long = format!("text/{}", "x".repeat(FACT_BYTES));
+        for text in [
+            "",
+            "text",
+            "a/b\r\nX: y",
+            "a/b; c=\u{e9}",
+            "a/b;\0",
+            long.as_str(),
+        ] {
+            assert!(!may_be_kept(text), "{text:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 mod access;
 mod addresses;
 mod answer;
+mod batch;
 mod body;
 mod budget;
 mod call;

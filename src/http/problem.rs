@@ -23,6 +23,7 @@ struct Parts {
     code: Code,
     detail: Cow<'static, str>,
     exceeded: Option<Exceeded>,
+    failed: Option<FailedOperation>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -37,6 +38,15 @@ pub(crate) struct Exceeded {
     pub(crate) setting: &'static str,
 }
 
+/// The operation of a batch because of which nothing was done.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct FailedOperation {
+    /// Its place, counted from 0.
+    pub(crate) operation: usize,
+    /// The code of what is wrong with it.
+    pub(crate) cause: &'static str,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'static str,
@@ -46,6 +56,8 @@ struct Document<'a> {
     code: &'static str,
     #[serde(flatten)]
     exceeded: Option<Exceeded>,
+    #[serde(flatten)]
+    failed: Option<FailedOperation>,
 }
 
 impl Problem {
@@ -55,6 +67,7 @@ impl Problem {
             code,
             detail: detail.into(),
             exceeded: None,
+            failed: None,
             headers: Vec::new(),
         }))
     }
@@ -65,6 +78,12 @@ impl Problem {
         self
     }
 
+    /// Adds the operation of a batch that failed.
+    pub(crate) fn of_operation(mut self, failed: FailedOperation) -> Self {
+        self.0.failed = Some(failed);
+        self
+    }
+
     /// Adds a header to the answer.
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
@@ -72,7 +91,6 @@ impl Problem {
     }
 
     /// Which problem it is.
-    #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
         self.0.code
     }
@@ -82,12 +100,25 @@ impl Problem {
         &self.0.detail
     }
 
+    /// The limit that was exceeded, where it was that.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        self.0.exceeded
+    }
+
+    /// The version that is told with it.
+    pub(crate) fn etag(&self) -> Option<&str> {
+        let headers = &self.0.headers;
+        let (_, value) = headers.iter().find(|(name, _)| *name == header::ETAG)?;
+        value.to_str().ok()
+    }
+
     /// The answer.
     pub(crate) fn into_response(self) -> HttpResponse {
         let Parts {
             code,
             detail,
             exceeded,
+            failed,
             headers,
         } = *self.0;
         let status = code.status();
@@ -98,6 +129,7 @@ impl Problem {
             detail: &detail,
             code: code.name(),
             exceeded,
+            failed,
         };
         let body = serde_json::to_vec(&document).expect("a problem holds only text and numbers");
         let mut response = HttpResponse::build(status);

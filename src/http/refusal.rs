@@ -41,6 +41,10 @@ impl From<Refusal> for Problem {
                 Code::CounterOutOfRange,
                 format!("{detail}; nothing was changed"),
             ),
+            Refusal::KeyRepeated => Self::new(
+                Code::InvalidOperation,
+                format!("{detail}; nothing was changed"),
+            ),
             Refusal::NotACounter => {
                 Self::new(Code::NotACounter, format!("{detail}; nothing was changed"))
             }

@@ -36,6 +36,8 @@ pub(crate) enum Operation {
     GetCounter,
     /// `POST /keyspaces/{ks}/counters/{key}`
     AddToCounter,
+    /// `POST /keyspaces/{ks}/batch`
+    Batch,
     /// `POST /keyspaces/{ks}/flush`
     FlushKeyspace,
     /// `DELETE /flush`
@@ -103,6 +105,7 @@ impl Operation {
         Self::DeleteTtl,
         Self::GetCounter,
         Self::AddToCounter,
+        Self::Batch,
         Self::FlushKeyspace,
         Self::FlushByDelete,
         Self::FlushByPost,
@@ -138,6 +141,7 @@ impl Operation {
             Self::DeleteTtl => "delete_ttl",
             Self::GetCounter => "get_counter",
             Self::AddToCounter => "add_to_counter",
+            Self::Batch => "batch",
             Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
             Self::Lookup | Self::HeadLookup => "lookup",
             Self::Health => "health",
@@ -172,6 +176,7 @@ impl Operation {
             | Self::DeleteTtl
             | Self::GetCounter
             | Self::AddToCounter
+            | Self::Batch
             | Self::FlushKeyspace
             | Self::FlushByDelete
             | Self::FlushByPost
@@ -299,6 +304,11 @@ pub(crate) static ROUTES: &[Route] = &[
             (Method::POST, Operation::AddToCounter),
         ],
         allow: "GET, HEAD, POST",
+    },
+    Route {
+        pattern: Pattern::Of("batch"),
+        operations: &[(Method::POST, Operation::Batch)],
+        allow: "POST",
     },
     Route {
         pattern: Pattern::Of("flush"),

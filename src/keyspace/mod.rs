@@ -1,6 +1,7 @@
 //! What a keyspace does, in its own words: limits, the default ttl, what a condition means, how durable an answer is.
 //! It must not know HTTP: requests arrive here parsed and typed.
 
+mod batch;
 mod condition;
 mod counter;
 mod expiry;
@@ -17,6 +18,7 @@ pub use crate::engine::{
     CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Failure, Health, Keyed,
     MediaType, Opening, Progress, Version, Versions,
 };
+pub use batch::{Action, Atomic, Done, Operation};
 pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use listing::{Listed, Listing};

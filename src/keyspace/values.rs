@@ -121,6 +121,9 @@ pub enum Refusal {
     /// The value is no number in decimal, or no plain text; nothing was changed.
     #[error("the value is no counter: that is a whole number of 64 bits in decimal, as text/plain")]
     NotACounter,
+    /// An atomic batch names a key twice; nothing was changed.
+    #[error("the batch names the key twice")]
+    KeyRepeated,
     /// The keyspace does not offer the durability that was asked for.
     #[error("the keyspace is {promised:?} and does not offer {asked:?}")]
     DurabilityUnavailable {

@@ -8,7 +8,10 @@
 
 mod access;
 mod addresses;
+mod atomic;
 mod authority;
+mod batch;
+mod batch_shapes;
 mod conditions;
 mod cors;
 mod counters;

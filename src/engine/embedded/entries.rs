@@ -8,10 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use standpipe_store::{Deleted, Keyspace, Level, Meta, Putted, Read, Store};
+use standpipe_store::{Keyspace, Level, Meta, Read, Store};
 
 use super::keyspaces::durability;
-use super::words::{Named, ours, shown};
+use super::words::{Named, removed, shown, stored};
 use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Keyed, Page, Put};
 
 /// A value on its way into the map: one allocation of its exact size.
@@ -19,6 +19,10 @@ use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Keyed
 pub struct Draft(standpipe_store::Draft);
 
 impl Draft {
+    pub(super) fn into_inner(self) -> standpipe_store::Draft {
+        self.0
+    }
+
     /// Puts `bytes` at `offset` of the value. What would lie behind its end is left out.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.0.fill(|value| {
@@ -147,17 +151,7 @@ impl Entries {
             .put(keyspace, draft.0, &named.conditions(when), asked(until))
             .await?;
         self.acknowledge(until, put.seen, put.own).await?;
-        Ok(match put.outcome {
-            Putted::Stored {
-                version,
-                created: true,
-            } => Put::Created(ours(version)),
-            Putted::Stored {
-                version,
-                created: false,
-            } => Put::Replaced(ours(version)),
-            Putted::Refused { current } => Put::Refused(current.map(ours)),
-        })
+        Ok(stored(put.outcome))
     }
 
     pub(crate) async fn delete(
@@ -172,11 +166,7 @@ impl Entries {
             .delete(keyspace, key, &named.conditions(when), asked(until))
             .await?;
         self.acknowledge(until, delete.seen, delete.own).await?;
-        Ok(match delete.outcome {
-            Deleted::Removed => Delete::Removed,
-            Deleted::Absent => Delete::Absent,
-            Deleted::Refused { current } => Delete::Refused(current.map(ours)),
-        })
+        Ok(removed(delete.outcome))
     }
 
     pub(crate) async fn flush(&self, until: Durability) -> Result<u64, Failure> {

@@ -1,5 +1,6 @@
 //! The engine in this process: the only folder that touches `standpipe-store`. It must not know limits, defaults or HTTP.
 
+mod batch;
 mod entries;
 mod keyspaces;
 mod operations;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use standpipe_store::{CompactError, Counted, Lost, Store, WriteError};
+use standpipe_store::{CompactError, Counted, Deleted, Lost, Putted, Store, WriteError};
 
 use crate::engine::{
-    Conditions, Entry, Failure, Increment, Incremented, MediaType, Version, Versions,
+    Conditions, Delete, Entry, Failure, Increment, Incremented, MediaType, Put, Version, Versions,
 };
 
 /// An entry of the store as the engine shows it.
@@ -68,6 +68,30 @@ impl Named {
                 .as_ref()
                 .map(|versions| their_versions(versions, &self.if_none_match)),
         }
+    }
+}
+
+/// What became of a put, as the engine tells it.
+pub(super) fn stored(putted: Putted) -> Put {
+    match putted {
+        Putted::Stored {
+            version,
+            created: true,
+        } => Put::Created(ours(version)),
+        Putted::Stored {
+            version,
+            created: false,
+        } => Put::Replaced(ours(version)),
+        Putted::Refused { current } => Put::Refused(current.map(ours)),
+    }
+}
+
+/// What became of a delete, as the engine tells it.
+pub(super) fn removed(deleted: Deleted) -> Delete {
+    match deleted {
+        Deleted::Removed => Delete::Removed,
+        Deleted::Absent => Delete::Absent,
+        Deleted::Refused { current } => Delete::Refused(current.map(ours)),
     }
 }
 

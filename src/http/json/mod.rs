@@ -15,7 +15,7 @@ use super::media;
 use super::problem::{Exceeded, Problem};
 use node::{Node, Refused};
 
-pub(crate) use object::{Document, Field, Object};
+pub(crate) use object::{Document, Field, List, Object};
 
 /// How much of something a body may have, and what it is told when it has more.
 #[derive(Clone, Copy, Debug)]

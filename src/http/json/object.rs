@@ -157,6 +157,26 @@ impl<'a> Field<'_, 'a> {
         Err(self.other_than(RANGE))
     }
 
+    /// Reads true or false.
+    pub(crate) fn boolean(self) -> Result<bool, Problem> {
+        if let Node::Boolean(value) = self.node {
+            return Ok(value);
+        }
+        Err(self.other_than("true or false"))
+    }
+
+    /// Reads a list of objects.
+    pub(crate) fn list(mut self) -> Result<List<'a>, Problem> {
+        if let Node::List(items) = &mut self.node {
+            return Ok(List {
+                items: std::mem::take(items),
+                place: path(self.within, self.name),
+                impossible: self.impossible,
+            });
+        }
+        Err(self.other_than("a list"))
+    }
+
     fn other_than(&self, wanted: &str) -> Problem {
         self.refuse(&format!("is {}, not {wanted}", self.node.kind()))
     }
@@ -164,6 +184,30 @@ impl<'a> Field<'_, 'a> {
     fn refuse(&self, why: &str) -> Problem {
         let place = path(self.within, self.name);
         refused(self.impossible, format!("{place} {why}"))
+    }
+}
+
+/// A list of objects.
+#[derive(Debug)]
+pub(crate) struct List<'a> {
+    place: String,
+    items: Vec<Node<'a>>,
+    impossible: Code,
+}
+
+impl<'a> List<'a> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// One by one, each with its place in the body.
+    pub(crate) fn objects(self) -> impl Iterator<Item = Result<Object<'a>, Problem>> {
+        let (place, impossible) = (self.place, self.impossible);
+        self.items
+            .into_iter()
+            .enumerate()
+            .map(move |(index, node)| Object::new(node, format!("{place}[{index}]"), impossible))
     }
 }
 
@@ -212,7 +256,7 @@ mod tests {
         assert!(object.has("by") && !object.has("ttl") && !object.has("operations"));
         assert_eq!(object.take("by").unwrap().integer().unwrap(), -3);
         assert!(object.take("ttl").is_none() && object.take("operations").is_none());
-        object.require("atomic").map(|_| ()).unwrap();
+        assert!(object.require("atomic").unwrap().boolean().unwrap());
         assert_eq!(told(object.require("by")), "by is missing");
     }
 
@@ -247,6 +291,37 @@ mod tests {
             told(object(r#"{"by":1.0}"#).take("by").unwrap().integer()),
             "by is a number with a fraction, an exponent or too many digits, not a whole number \
              from -9223372036854775808 to 9223372036854775807"
+        );
+        assert_eq!(
+            told(object(r#"{"atomic":0}"#).take("atomic").unwrap().boolean()),
+            "atomic is a number, not true or false"
+        );
+        assert_eq!(
+            told(
+                object(r#"{"operations":{}}"#)
+                    .take("operations")
+                    .unwrap()
+                    .list()
+            ),
+            "operations is an object, not a list"
+        );
+        let mut with_list = object(r#"{"operations":[{},{"by":true},7]}"#);
+        let list = with_list.take("operations").unwrap().list().unwrap();
+        assert_eq!(list.len(), 3);
+        let mut objects = list.objects();
+        objects.next().unwrap().unwrap();
+        let mut second = objects.next().unwrap().unwrap();
+        assert_eq!(
+            told(second.take("by").unwrap().text(Ok)),
+            "operations[1].by is a boolean, not a text"
+        );
+        assert_eq!(
+            told(second.allow(&[]).and_then(|()| second.require("ttl"))),
+            "operations[1].ttl is missing"
+        );
+        assert_eq!(
+            told(objects.next().unwrap()),
+            "operations[2] is a number, not an object"
         );
     }
 

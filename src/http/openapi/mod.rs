@@ -16,7 +16,9 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
-use super::{counters, entries, keyspace_values, listing, lookup, operations, probes, ttl, values};
+use super::{
+    batch, counters, entries, keyspace_values, listing, lookup, operations, probes, ttl, values,
+};
 
 /// The document as JSON, rendered once.
 pub(crate) fn json() -> &'static str {
@@ -76,6 +78,7 @@ fn document() -> Value {
         (name = "values", description = "Read, write and remove values"),
         (name = "keys", description = "Read, write and remove values in any keyspace"),
         (name = "counters", description = "Numbers that many clients add to at once"),
+        (name = "batch", description = "Many operations in one request"),
         (name = "keyspaces", description = "Named sets of keys, each with a policy"),
         (name = "operation", description = "Figures, limits, snapshots"),
         (name = "probes", description = "Alive, ready, and why not"),
@@ -85,7 +88,7 @@ fn document() -> Value {
         keyspace_values::get, keyspace_values::head, keyspace_values::put, keyspace_values::delete,
         listing::list, entries::get, keyspace_values::flush,
         ttl::get, ttl::put, ttl::delete,
-        counters::get, counters::add,
+        counters::get, counters::add, batch::batch,
         lookup::root, lookup::head_root,
         operations::flush_by_delete, operations::flush_by_post,
         operations::snapshot, operations::limits, operations::metrics,
@@ -147,6 +150,11 @@ impl PartialSchema for Problem {
             .property("limit", number("The limit that was exceeded"))
             .property("actual", number("What it was, or was at least"))
             .property("setting", text("The setting that raises the limit"))
+            .property(
+                "operation",
+                number("The operation of an atomic batch that failed, counted from 0"),
+            )
+            .property("cause", text("The code that it failed with"))
             .required("type")
             .required("title")
             .required("status")

@@ -20,7 +20,8 @@ use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
-    counters, entries, keyspace_values, listing, lookup, operations, pages, probes, ttl, ui, values,
+    batch, counters, entries, keyspace_values, listing, lookup, operations, pages, probes, ttl, ui,
+    values,
 };
 use crate::metrics::{Counter, Durations};
 
@@ -133,6 +134,7 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::DeleteTtl => ttl::delete(call).await,
         Operation::GetCounter => counters::get(call).await,
         Operation::AddToCounter => counters::add(call).await,
+        Operation::Batch => batch::batch(call).await,
         Operation::FlushKeyspace => keyspace_values::flush(call).await,
         Operation::FlushByDelete => operations::flush_by_delete(call).await,
         Operation::FlushByPost => operations::flush_by_post(call).await,
