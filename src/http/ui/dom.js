@@ -152,6 +152,16 @@ export function loading(lines = 5) {
   return el("div.loading", { "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: lines }, () => el("span")));
 }
 
+/** A moment as seen from now, `write(moment)`, kept true while it is shown; the exact time is its title. */
+export function clock(at, write, exact) {
+  const element = el("time", { dateTime: at, title: exact }, write(at));
+  const timer = setInterval(() => {
+    if (element.isConnected) element.textContent = write(at);
+    else clearInterval(timer);
+  }, 1000);
+  return element;
+}
+
 /** Puts text into the clipboard, where the browser allows it. */
 export async function copy(text) {
   try {

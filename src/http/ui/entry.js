@@ -1,7 +1,7 @@
 // One entry: what it is, its value in several views, and what can be done with it.
 
 import * as api from "./api.js";
-import { button, copy, dialog, el, empty, failed, iconButton, loading, toast } from "./dom.js";
+import { button, clock, copy, dialog, el, empty, failed, iconButton, loading, toast } from "./dom.js";
 import { Editor, changeExpiry, isEditable, replaceByFile } from "./editor.js";
 import { ago, bytes, count, fromBase64, hexDump, layOut, moment, textOf, until } from "./format.js";
 
@@ -93,9 +93,9 @@ class Entry {
       ["Type", [entry.content_type]],
       ["Size", [el("span", { title: `${count(entry.size)} bytes` }, bytes(entry.size))]],
       entry.content_encoding ? ["Encoding", [entry.content_encoding]] : null,
-      entry.created_at ? ["Written", [el("time", { title: moment(entry.created_at), dateTime: entry.created_at }, ago(entry.created_at))]] : null,
+      entry.created_at ? ["Written", [clock(entry.created_at, ago, moment(entry.created_at))]] : null,
       ["Expires", [
-        entry.expires_at ? el("time", { title: moment(entry.expires_at), dateTime: entry.expires_at }, until(entry.expires_at)) : "never",
+        entry.expires_at ? clock(entry.expires_at, until, moment(entry.expires_at)) : "never",
         button("Change", "quiet", () => this.changeExpiry(), { "aria-label": "Change when it expires" }),
       ]],
       ["Version (ETag)", [el("code", {}, entry.etag), iconButton("copy", "Copy the ETag", () => copy(entry.etag))]],
