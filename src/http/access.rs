@@ -62,7 +62,6 @@ pub(super) enum Right {
     /// The verb read or the verb write on the keyspace of the path: the operation asks for each item which.
     Batch,
     /// This verb, on whichever keyspaces: the operation asks for each that it names or shows.
-    #[expect(dead_code, reason = "the lists of keyspaces are on their way")]
     Anywhere(Verb),
     /// This verb, and a token that is for no keyspace in particular.
     OnServer(Verb),
@@ -91,19 +90,25 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         }
         Operation::PutValue | Operation::DeleteValue => Right::OnDefault(Verb::Write),
         Operation::FlushByDelete | Operation::FlushByPost => Right::OnDefault(Verb::Admin),
-        Operation::GetKey
+        Operation::GetKeyspace
+        | Operation::GetKey
         | Operation::HeadKey
         | Operation::ListKeys
         | Operation::GetEntry
         | Operation::GetTtl
         | Operation::GetCounter => Right::OnKeyspace(Verb::Read),
-        Operation::PutKey
+        Operation::DeleteKeys
+        | Operation::PutKey
         | Operation::DeleteKey
         | Operation::PutTtl
         | Operation::DeleteTtl
         | Operation::AddToCounter => Right::OnKeyspace(Verb::Write),
         Operation::Batch => Right::Batch,
-        Operation::FlushKeyspace => Right::OnKeyspace(Verb::Admin),
+        Operation::PutKeyspace | Operation::DropKeyspace | Operation::FlushKeyspace => {
+            Right::OnKeyspace(Verb::Admin)
+        }
+        Operation::ListKeyspaces => Right::Anywhere(Verb::Read),
+        Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
         Operation::Metrics | Operation::Limits | Operation::Snapshot => {
             Right::OnServer(Verb::Admin)
         }

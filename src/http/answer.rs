@@ -21,17 +21,18 @@ use crate::keyspace::{Conditions, Entry, MediaType, Verdict, Version};
 /// then stays small however large the value is.
 const PIECE: usize = 64 << 10;
 
-/// The answer to a read of `entry`.
+/// The answer to a read of `entry`, which a client may keep for `max_age` without asking again.
 pub(crate) fn of_entry(
     method: &Method,
     headers: &HeaderMap,
     conditions: &Conditions,
     entry: Entry,
+    max_age: Option<Duration>,
 ) -> Result<HttpResponse, Problem> {
     match conditions.judge_read(entry.version) {
         Verdict::Proceed => {}
         Verdict::Failed => return Err(condition_failed(Some(entry.version))),
-        Verdict::NotModified => return Ok(not_modified(&entry)),
+        Verdict::NotModified => return Ok(not_modified(&entry, max_age)),
     }
     let len = entry.value.len();
     // RFC 9110 defines ranges for GET alone.
@@ -41,7 +42,7 @@ pub(crate) fn of_entry(
         Wanted::Whole
     };
     match wanted {
-        Wanted::Whole => Ok(full(StatusCode::OK, method, entry)),
+        Wanted::Whole => Ok(full(StatusCode::OK, method, entry, max_age)),
         Wanted::Outside => Err(outside(len)),
         Wanted::Part(start, end) => {
             let value = entry.value.slice(start..end);
@@ -49,6 +50,7 @@ pub(crate) fn of_entry(
                 StatusCode::PARTIAL_CONTENT,
                 method,
                 Entry { value, ..entry },
+                max_age,
             );
             let range = format!("bytes {start}-{}/{len}", end - 1);
             response
@@ -83,9 +85,9 @@ fn outside(len: usize) -> Problem {
 }
 
 /// 304 for a reader that has this version of a value.
-pub(crate) fn not_modified(entry: &Entry) -> HttpResponse {
+pub(crate) fn not_modified(entry: &Entry, max_age: Option<Duration>) -> HttpResponse {
     let mut response = HttpResponse::new(StatusCode::NOT_MODIFIED);
-    freshness(response.headers_mut(), entry);
+    freshness(response.headers_mut(), entry, max_age);
     response
 }
 
@@ -98,10 +100,15 @@ pub(crate) fn not_modified_version(version: Version) -> HttpResponse {
     response
 }
 
-fn full(status: StatusCode, method: &Method, entry: Entry) -> HttpResponse {
+fn full(
+    status: StatusCode,
+    method: &Method,
+    entry: Entry,
+    max_age: Option<Duration>,
+) -> HttpResponse {
     let mut response = HttpResponse::new(status);
     let headers = response.headers_mut();
-    freshness(headers, &entry);
+    freshness(headers, &entry, max_age);
     headers.insert(header::CONTENT_TYPE, media_type(&entry.media_type));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -132,10 +139,14 @@ fn full(status: StatusCode, method: &Method, entry: Entry) -> HttpResponse {
     response.set_body(Pieces(value)).map_into_boxed_body()
 }
 
-/// What a cache needs to know: the version, that it has to ask again, and when the value leaves.
-fn freshness(headers: &mut HeaderMap, entry: &Entry) {
+/// What a cache needs to know: the version, when it has to ask again, and when the value leaves.
+fn freshness(headers: &mut HeaderMap, entry: &Entry, max_age: Option<Duration>) {
     headers.insert(header::ETAG, etag::header(entry.version));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let kept = max_age.map_or_else(
+        || HeaderValue::from_static("no-cache"),
+        |max_age| text(format!("max-age={}", max_age.as_secs())),
+    );
+    headers.insert(header::CACHE_CONTROL, kept);
     if let Some(at) = entry
         .expires_at_ms
         .and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)))

@@ -50,10 +50,10 @@ failures! {
     WriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
-        DiskFull
+        DiskFull KeyspaceFull
     ]
     /// Of receiving a value.
-    BodyFailures [BodyStalled ValueTooLarge EntryTooLarge KeyspaceFull]
+    BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
     /// Of cachepump's lookup, beside its own plain text.
     LookupFailures [
         ConditionFailed RangeNotSatisfiable TokenRequired Forbidden WrongHost Starting Overloaded
@@ -105,6 +105,26 @@ failures! {
         BatchFailed BodyStalled BatchTooLarge AnswerTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
         WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
+    /// Of listing keyspaces.
+    KeyspaceListFailures [
+        InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting Overloaded DurabilityLost
+    ]
+    /// Of reading a keyspace.
+    KeyspaceFailures: KeyspaceListFailures [KeyspaceNotFound]
+    /// Of making or changing a keyspace.
+    KeyspaceSetFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
+        DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
+    ]
+    /// Of receiving a policy.
+    PolicyFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidPolicy FileOnly InvalidOperation]
+    /// Of dropping keyspaces.
+    KeyspacesDropFailures [
+        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected TokenRequired Forbidden WrongHost
+        Starting Draining Overloaded DurabilityLost DiskFull
+    ]
+    /// Of dropping one keyspace.
+    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

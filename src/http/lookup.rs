@@ -74,7 +74,10 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
     };
     match values.find(key.as_bytes()).await? {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => answer::of_entry(call.method(), call.headers(), &conditions, entry),
+        Some(entry) => {
+            let max_age = values.max_age(&entry);
+            answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
+        }
     }
 }
 

@@ -15,11 +15,7 @@ impl<'a> Query<'a> {
     /// Parses the text behind the `?`.
     pub(crate) fn parse(text: Option<&'a str>) -> Result<Self, Problem> {
         let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
-        for pair in text
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in split(text) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name)?;
             if pairs.iter().any(|(earlier, _)| *earlier == name) {
@@ -43,6 +39,28 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// The values of the one parameter `name`, which may be there several times and has to be there once. A value that is
+    /// there twice counts once.
+    pub(crate) fn repeated(
+        text: Option<&'a str>,
+        name: &str,
+    ) -> Result<Vec<Cow<'a, str>>, Problem> {
+        let mut values: Vec<Cow<'_, str>> = Vec::new();
+        for pair in split(text) {
+            // One by one, because together a repeated name is refused.
+            let one = Self::parse_known(Some(pair), &[name])?;
+            for (_, value) in one.0 {
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        }
+        if values.is_empty() {
+            return Err(invalid(format!("the parameter {name:?} is missing")));
+        }
+        Ok(values)
+    }
+
     /// The value of the parameter `name`, empty where it was given without one.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0
@@ -50,6 +68,11 @@ impl<'a> Query<'a> {
             .find(|(given, _)| given == name)
             .map(|(_, value)| value.as_ref())
     }
+}
+
+fn split(text: Option<&str>) -> impl Iterator<Item = &str> {
+    let pairs = text.unwrap_or_default().split('&');
+    pairs.filter(|pair| !pair.is_empty())
 }
 
 fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
@@ -103,6 +126,15 @@ mod tests {
         for text in ["a=%", "a=%FF", "%zz=1", "a=1&a=2", "a&%61=2"] {
             let problem = Query::parse(Some(text)).unwrap_err();
             assert_eq!(problem.code(), Code::InvalidParameter, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_parameter_may_repeat_and_others_may_not_stand_beside_it() {
+        let names = Query::repeated(Some("name=a&name=b%2F&&name=a&name="), "name").unwrap();
+        assert_eq!(names, ["a", "b/", ""]);
+        for text in [None, Some(""), Some("name=a&nam=b"), Some("name=%")] {
+            Query::repeated(text, "name").unwrap_err();
         }
     }
 

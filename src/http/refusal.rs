@@ -36,7 +36,9 @@ impl From<Refusal> for Problem {
                 let detail = "this keyspace is logged: a request may ask for written or synced";
                 Self::new(Code::DurabilityUnavailable, detail)
             }
-            Refusal::KeyspaceNotFound { .. } => Self::new(Code::KeyspaceNotFound, detail),
+            Refusal::KeyspaceNotFound { .. } | Refusal::NoName { .. } => {
+                Self::new(Code::KeyspaceNotFound, detail)
+            }
             Refusal::CounterOutOfRange { .. } => Self::new(
                 Code::CounterOutOfRange,
                 format!("{detail}; nothing was changed"),
@@ -47,6 +49,20 @@ impl From<Refusal> for Problem {
             ),
             Refusal::NotACounter => {
                 Self::new(Code::NotACounter, format!("{detail}; nothing was changed"))
+            }
+            Refusal::DefinedByFile { .. } => Self::new(Code::DefinedByFile, detail),
+            Refusal::KeyspaceProtected => Self::new(Code::KeyspaceProtected, detail),
+            Refusal::DurabilityFixed { .. } => Self::new(
+                Code::DurabilityFixed,
+                format!("{detail}; nothing was changed"),
+            ),
+            Refusal::TooManyKeyspaces { limit } => {
+                let exceeded = Exceeded {
+                    limit: wide(limit),
+                    actual: wide(limit).saturating_add(1),
+                    setting: "limits.keyspaces",
+                };
+                Self::new(Code::InvalidOperation, detail).exceeding(exceeded)
             }
             Refusal::ConditionFailed { current } => answer::condition_failed(current),
             Refusal::Failed(failure) => failure.into(),

@@ -38,6 +38,18 @@ pub(crate) enum Operation {
     AddToCounter,
     /// `POST /keyspaces/{ks}/batch`
     Batch,
+    /// `DELETE /keyspaces/{ks}/keys?prefix=`
+    DeleteKeys,
+    /// `GET /keyspaces`
+    ListKeyspaces,
+    /// `DELETE /keyspaces?name=`
+    DropKeyspaces,
+    /// `GET /keyspaces/{ks}`
+    GetKeyspace,
+    /// `PUT /keyspaces/{ks}`
+    PutKeyspace,
+    /// `DELETE /keyspaces/{ks}`
+    DropKeyspace,
     /// `POST /keyspaces/{ks}/flush`
     FlushKeyspace,
     /// `DELETE /flush`
@@ -100,6 +112,12 @@ impl Operation {
         Self::DeleteKey,
         Self::ListKeys,
         Self::GetEntry,
+        Self::DeleteKeys,
+        Self::ListKeyspaces,
+        Self::DropKeyspaces,
+        Self::GetKeyspace,
+        Self::PutKeyspace,
+        Self::DropKeyspace,
         Self::GetTtl,
         Self::PutTtl,
         Self::DeleteTtl,
@@ -136,6 +154,11 @@ impl Operation {
             Self::DeleteValue | Self::DeleteKey => "delete_value",
             Self::ListKeys => "list_keys",
             Self::GetEntry => "get_entry",
+            Self::DeleteKeys => "delete_keys",
+            Self::ListKeyspaces => "list_keyspaces",
+            Self::GetKeyspace => "get_keyspace",
+            Self::PutKeyspace => "put_keyspace",
+            Self::DropKeyspace | Self::DropKeyspaces => "drop_keyspace",
             Self::GetTtl => "get_ttl",
             Self::PutTtl => "put_ttl",
             Self::DeleteTtl => "delete_ttl",
@@ -171,6 +194,12 @@ impl Operation {
             | Self::DeleteKey
             | Self::ListKeys
             | Self::GetEntry
+            | Self::DeleteKeys
+            | Self::ListKeyspaces
+            | Self::DropKeyspaces
+            | Self::GetKeyspace
+            | Self::PutKeyspace
+            | Self::DropKeyspace
             | Self::GetTtl
             | Self::PutTtl
             | Self::DeleteTtl
@@ -208,6 +237,8 @@ pub(crate) enum Pattern {
     Exact(&'static str),
     /// Every one that begins so.
     Under(&'static str),
+    /// `/keyspaces/{ks}`
+    Keyspace,
     /// `/keyspaces/{ks}/` and this.
     Of(&'static str),
     /// `/keyspaces/{ks}/`, this, a slash and any key, also none.
@@ -220,6 +251,9 @@ impl Pattern {
         match self {
             Self::Exact(exact) => path == exact,
             Self::Under(prefix) => path.starts_with(prefix),
+            Self::Keyspace => path
+                .strip_prefix("/keyspaces/")
+                .is_some_and(|name| !name.contains('/')),
             Self::Of(name) => resource == Some(name),
             Self::Keyed(name) => resource
                 .and_then(|resource| resource.strip_prefix(name))
@@ -284,7 +318,34 @@ pub(crate) static ROUTES: &[Route] = &[
         ],
         allow: "GET, HEAD, PUT, DELETE",
     },
-    read(Pattern::Of("keys"), get!(ListKeys)),
+    Route {
+        pattern: Pattern::Of("keys"),
+        operations: &[
+            (Method::GET, Operation::ListKeys),
+            (Method::HEAD, Operation::ListKeys),
+            (Method::DELETE, Operation::DeleteKeys),
+        ],
+        allow: "GET, HEAD, DELETE",
+    },
+    Route {
+        pattern: Pattern::Keyspace,
+        operations: &[
+            (Method::GET, Operation::GetKeyspace),
+            (Method::HEAD, Operation::GetKeyspace),
+            (Method::PUT, Operation::PutKeyspace),
+            (Method::DELETE, Operation::DropKeyspace),
+        ],
+        allow: "GET, HEAD, PUT, DELETE",
+    },
+    Route {
+        pattern: Pattern::Exact("/keyspaces"),
+        operations: &[
+            (Method::GET, Operation::ListKeyspaces),
+            (Method::HEAD, Operation::ListKeyspaces),
+            (Method::DELETE, Operation::DropKeyspaces),
+        ],
+        allow: "GET, HEAD, DELETE",
+    },
     read(Pattern::Keyed("entries"), get!(GetEntry)),
     Route {
         pattern: Pattern::Keyed("ttl"),

@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
@@ -75,6 +75,34 @@ parameters! {
             .required(Required::True)
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
             .example(Some(json!("visits")));
+    ]
+    /// Which keyspace, where it is made or dropped.
+    Demo [
+        parameter("ks", ParameterIn::Path, "The name of a keyspace: 1 to 64 of `a-z 0-9 _ -`")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
+            .example(Some(json!("demo")));
+    ]
+    /// Which keyspaces.
+    Names [
+        parameter("name", ParameterIn::Query, "The names of the keyspaces; the parameter may be there several times")
+            .required(Required::True)
+            .schema(Some(
+                ArrayBuilder::new()
+                    .items(ObjectBuilder::new().schema_type(Type::String).build())
+                    .min_items(Some(1))
+                    .build(),
+            ))
+            .example(Some(json!(["old", "older"])));
+    ]
+    /// Which keys are to go.
+    PrefixParameters [
+        parameter("prefix", ParameterIn::Query, "What the keys begin with; not empty")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
+            .example(Some(json!("session/")));
+        parameter("dry_run", ParameterIn::Query, "Only count them")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean).build()));
     ]
     /// Which value, for the lookup.
     LookupKey [

@@ -71,7 +71,7 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
     match conditions.judge_read(entry.version) {
         Verdict::Proceed => Ok(answer_of(&values, key, &entry)),
-        Verdict::NotModified => Ok(answer::not_modified(&entry)),
+        Verdict::NotModified => Ok(answer::not_modified(&entry, None)),
         Verdict::Failed => Err(answer::condition_failed(Some(entry.version))),
     }
 }

@@ -60,7 +60,8 @@ pub(super) async fn read(
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
     let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
-    answer::of_entry(call.method(), call.headers(), &conditions, entry)
+    let max_age = values.max_age(&entry);
+    answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
 }
 
 /// Write a value

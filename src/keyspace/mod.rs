@@ -1,6 +1,7 @@
 //! What a keyspace does, in its own words: limits, the default ttl, what a condition means, how durable an answer is.
 //! It must not know HTTP: requests arrive here parsed and typed.
 
+mod administration;
 mod batch;
 mod condition;
 mod counter;
@@ -8,6 +9,7 @@ mod expiry;
 mod listing;
 mod values;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -15,9 +17,10 @@ use arc_swap::ArcSwap;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Failure, Health, Keyed,
-    MediaType, Opening, Progress, Version, Versions,
+    CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Eviction, Failure, Health,
+    Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening, Policy, Progress, Version, Versions,
 };
+pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
 pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
@@ -30,6 +33,8 @@ pub struct Keyspaces {
     engine: Engine,
     /// Replaced as a whole while requests run.
     options: Arc<ArcSwap<Options>>,
+    /// The names of those that the configuration file defines.
+    defined: Arc<ArcSwap<BTreeSet<String>>>,
     /// Kept, because most requests are for it and it cannot be dropped.
     default: Values,
 }
@@ -43,6 +48,7 @@ impl Keyspaces {
         Self {
             engine,
             options,
+            defined: Arc::default(),
             default,
         }
     }

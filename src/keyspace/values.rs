@@ -16,6 +16,8 @@ pub struct Options {
     pub key_bytes: usize,
     /// The largest value, in bytes.
     pub value_bytes: usize,
+    /// The most keyspaces that there may be.
+    pub keyspaces: usize,
 }
 
 /// How long a value is to be kept.
@@ -138,6 +140,37 @@ pub enum Refusal {
         /// The name that was asked for.
         name: String,
     },
+    /// No keyspace may be called so.
+    #[error("{name:?} is no name for a keyspace: that is 1 to 64 of a-z 0-9 _ -")]
+    NoName {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The keyspace is the file's to change.
+    #[error("the configuration file defines {name:?}: change it there")]
+    DefinedByFile {
+        /// Its name.
+        name: String,
+    },
+    /// The keyspace `default` always exists.
+    #[error("default always exists: it can be emptied, not dropped")]
+    KeyspaceProtected,
+    /// To or from memory only while the keyspace is empty.
+    #[error("{name:?} is {stored} and holds values: it can become {asked} only while it is empty")]
+    DurabilityFixed {
+        /// Its name.
+        name: String,
+        /// What it is.
+        stored: Durability,
+        /// What was asked for.
+        asked: Durability,
+    },
+    /// There are as many keyspaces as there may be.
+    #[error("there are {limit} keyspaces already, which is the limit")]
+    TooManyKeyspaces {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The engine did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -167,6 +200,14 @@ impl Values {
         Ok(self.entries.find(key).await?)
     }
 
+    /// How long a client may keep `entry` without asking again: as the policy says, and never longer than it stays.
+    #[inline]
+    pub fn max_age(&self, entry: &Entry) -> Option<Duration> {
+        let allowed = self.entries.client_max_age()?;
+        let left = self.ttl_left_ms(entry).map(Duration::from_millis);
+        Some(left.map_or(allowed, |left| allowed.min(left)))
+    }
+
     /// How long `entry` stays, in milliseconds; `None` where it does for ever.
     pub fn ttl_left_ms(&self, entry: &Entry) -> Option<u64> {
         let at = entry.expires_at_ms?;
@@ -187,13 +228,13 @@ impl Values {
 
     /// When an entry leaves that is to be kept for `ttl` from now.
     pub(super) fn expiry(&self, ttl: Ttl) -> Option<u64> {
-        match ttl {
-            Ttl::Unspecified | Ttl::Forever => None,
-            Ttl::After(ttl) => {
-                let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-                Some(self.engine.now_ms().saturating_add(ttl_ms))
-            }
-        }
+        let ttl = match ttl {
+            Ttl::Unspecified => self.entries.default_ttl()?,
+            Ttl::Forever => return None,
+            Ttl::After(ttl) => ttl,
+        };
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Some(self.engine.now_ms().saturating_add(ttl_ms))
     }
 
     /// Sets the key of `draft`.
@@ -219,6 +260,21 @@ impl Values {
             Delete::Removed | Delete::Absent => Ok(acknowledged),
             Delete::Refused(current) => Err(Refusal::ConditionFailed { current }),
         }
+    }
+
+    /// Removes every key that begins with `prefix` and says how many there were. In steps: others go on between them.
+    pub async fn delete_prefix(
+        &self,
+        prefix: &str,
+        durability: Option<Durability>,
+    ) -> Result<u64, Refusal> {
+        let (until, _) = self.acknowledge(durability)?;
+        Ok(self.entries.delete_prefix(prefix.as_bytes(), until).await?)
+    }
+
+    /// How many keys begin with `prefix`.
+    pub async fn count_prefix(&self, prefix: &str) -> Result<u64, Refusal> {
+        Ok(self.entries.count_prefix(prefix.as_bytes()).await?)
     }
 
     /// Removes everything and says how many entries there were.

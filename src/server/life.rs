@@ -301,6 +301,7 @@ pub(super) fn keyspace_options(options: &Options) -> keyspace::Options {
     keyspace::Options {
         key_bytes: options.limits.key_bytes,
         value_bytes: options.limits.value_bytes,
+        keyspaces: options.limits.keyspaces,
     }
 }
 

@@ -17,10 +17,12 @@ enum Needs {
     OnDefault(&'static str),
     /// This verb on the keyspace of the path.
     OnKeyspace(&'static str),
+    /// This verb, on whichever keyspaces.
+    Anywhere(&'static str),
     /// The verb admin and a token for no keyspace in particular.
     Server,
 }
-use Needs::{Nothing, OnDefault, OnKeyspace, Server as OnServer};
+use Needs::{Anywhere, Nothing, OnDefault, OnKeyspace, Server as OnServer};
 
 /// Every route: method, target, and the path by which the document calls it; empty for what is no operation of it.
 const ROUTES: &[(&str, &str, &str, Needs)] = &[
@@ -78,6 +80,67 @@ const ROUTES: &[(&str, &str, &str, Needs)] = &[
         "/keyspaces/{ks}/keys",
         "/keyspaces/{ks}/keys",
         OnKeyspace("read"),
+    ),
+    (
+        "DELETE",
+        "/keyspaces/{ks}/keys?prefix=b",
+        "/keyspaces/{ks}/keys",
+        OnKeyspace("write"),
+    ),
+    (
+        "GET",
+        "/keyspaces/{ks}",
+        "/keyspaces/{ks}",
+        OnKeyspace("read"),
+    ),
+    (
+        "PUT",
+        "/keyspaces/{ks}",
+        "/keyspaces/{ks}",
+        OnKeyspace("admin"),
+    ),
+    ("GET", "/keyspaces", "/keyspaces", Anywhere("read")),
+    (
+        "DELETE",
+        "/keyspaces?name={ks}",
+        "/keyspaces",
+        OnKeyspace("admin"),
+    ),
+    (
+        "DELETE",
+        "/keyspaces/{ks}",
+        "/keyspaces/{ks}",
+        OnKeyspace("admin"),
+    ),
+    (
+        "GET",
+        "/keyspaces/{ks}/ttl/a",
+        "/keyspaces/{ks}/ttl/{key}",
+        OnKeyspace("read"),
+    ),
+    (
+        "PUT",
+        "/keyspaces/{ks}/ttl/a",
+        "/keyspaces/{ks}/ttl/{key}",
+        OnKeyspace("write"),
+    ),
+    (
+        "DELETE",
+        "/keyspaces/{ks}/ttl/a",
+        "/keyspaces/{ks}/ttl/{key}",
+        OnKeyspace("write"),
+    ),
+    (
+        "GET",
+        "/keyspaces/{ks}/counters/a",
+        "/keyspaces/{ks}/counters/{key}",
+        OnKeyspace("read"),
+    ),
+    (
+        "POST",
+        "/keyspaces/{ks}/counters/a",
+        "/keyspaces/{ks}/counters/{key}",
+        OnKeyspace("write"),
     ),
     (
         "GET",
@@ -177,6 +240,7 @@ fn may(needs: Needs, keyspace: &str, (_, verb, bound): (&str, &str, Option<&str>
         Nothing => true,
         OnDefault(needed) => fits(needed, "default"),
         OnKeyspace(needed) => fits(needed, keyspace),
+        Anywhere(needed) => verb == needed,
         OnServer => verb == "admin" && bound.is_none(),
     }
 }

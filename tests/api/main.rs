@@ -29,6 +29,8 @@ mod media;
 mod operations;
 mod ops;
 mod pages;
+mod policies;
+mod prefixes;
 mod ranges;
 mod stopping;
 mod tls;

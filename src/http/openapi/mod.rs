@@ -19,6 +19,7 @@ use super::code::Code;
 use super::{
     batch, counters, entries, keyspace_values, listing, lookup, operations, probes, ttl, values,
 };
+use super::{keyspaces, prefixes};
 
 /// The document as JSON, rendered once.
 pub(crate) fn json() -> &'static str {
@@ -86,7 +87,8 @@ fn document() -> Value {
     paths(
         values::get, values::head, values::put, values::delete,
         keyspace_values::get, keyspace_values::head, keyspace_values::put, keyspace_values::delete,
-        listing::list, entries::get, keyspace_values::flush,
+        listing::list, prefixes::delete, entries::get, keyspace_values::flush,
+        keyspaces::list, keyspaces::drop_all, keyspaces::get, keyspaces::put, keyspaces::drop_one,
         ttl::get, ttl::put, ttl::delete,
         counters::get, counters::add, batch::batch,
         lookup::root, lookup::head_root,

@@ -16,6 +16,8 @@ use super::call::Call;
 use super::code::Code;
 use super::cors;
 use super::guard;
+use super::keyspaces;
+use super::prefixes;
 use super::problem::Problem;
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
@@ -135,6 +137,12 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::GetCounter => counters::get(call).await,
         Operation::AddToCounter => counters::add(call).await,
         Operation::Batch => batch::batch(call).await,
+        Operation::DeleteKeys => prefixes::delete(call).await,
+        Operation::ListKeyspaces => keyspaces::list(call).await,
+        Operation::DropKeyspaces => keyspaces::drop_all(call).await,
+        Operation::GetKeyspace => keyspaces::get(call).await,
+        Operation::PutKeyspace => keyspaces::put(call).await,
+        Operation::DropKeyspace => keyspaces::drop_one(call).await,
         Operation::FlushKeyspace => keyspace_values::flush(call).await,
         Operation::FlushByDelete => operations::flush_by_delete(call).await,
         Operation::FlushByPost => operations::flush_by_post(call).await,

@@ -1,0 +1,157 @@
+//! Keyspaces as a whole: what there is, made, changed and dropped while the service runs. What the configuration file
+//! defines is only read here. It must not know how a policy is written down.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Keyspaces, Refusal};
+use crate::engine::{KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
+
+/// The keyspace that always exists.
+const DEFAULT: &str = "default";
+/// The longest name, in bytes.
+const NAME_BYTES: usize = 64;
+
+/// A keyspace as it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Described {
+    /// What the engine knows of it.
+    pub facts: KeyspaceFacts,
+    /// Who says what it promises.
+    pub defined_by: DefinedBy,
+}
+
+/// Who says what a keyspace promises.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DefinedBy {
+    /// The configuration file: requests cannot change it.
+    File,
+    /// Requests.
+    Requests,
+}
+
+/// Whether a keyspace may be called so: 1 to 64 of `a-z 0-9 _ -`.
+pub fn is_name(name: &str) -> bool {
+    let known = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(known)
+}
+
+impl Keyspaces {
+    /// Every keyspace, in the order of their names.
+    pub async fn list(&self) -> Result<Vec<Described>, Refusal> {
+        let all = self.engine.keyspaces().await?;
+        Ok(all.into_iter().map(|facts| self.described(facts)).collect())
+    }
+
+    /// The keyspace called `name`.
+    pub async fn describe(&self, name: &str) -> Result<Described, Refusal> {
+        let facts = self.engine.keyspace_facts(name).await?;
+        facts
+            .map(|facts| self.described(facts))
+            .ok_or_else(|| not_found(name))
+    }
+
+    /// Makes the keyspace `name`, or gives it that policy.
+    pub async fn set(&self, name: &str, policy: &Policy) -> Result<KeyspaceSet, Refusal> {
+        if !is_name(name) {
+            return Err(Refusal::NoName {
+                name: name.to_owned(),
+            });
+        }
+        self.check_defined(name)?;
+        let limit = self.options.load().keyspaces;
+        Ok(self.engine.set_keyspace(name, policy, limit).await?)
+    }
+
+    /// Drops the keyspace `name` with everything in it.
+    pub async fn drop_one(&self, name: &str) -> Result<(), Refusal> {
+        self.check_droppable(name)?;
+        if self.engine.drop_keyspace(name).await? {
+            Ok(())
+        } else {
+            Err(not_found(name))
+        }
+    }
+
+    /// Drops those of the keyspaces that there are, and says which; none where one of them may not be dropped.
+    pub async fn drop_all(&self, names: &[&str]) -> Result<Vec<String>, Refusal> {
+        for name in names {
+            self.check_droppable(name)?;
+        }
+        let mut dropped = Vec::new();
+        for name in names {
+            if self.engine.drop_keyspace(name).await? {
+                dropped.push((*name).to_owned());
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Takes `names` for those that the configuration file defines from now on.
+    pub fn define(&self, names: BTreeSet<String>) {
+        self.defined.store(Arc::new(names));
+    }
+
+    fn described(&self, facts: KeyspaceFacts) -> Described {
+        let defined_by = if self.defined.load().contains(&facts.name) {
+            DefinedBy::File
+        } else {
+            DefinedBy::Requests
+        };
+        Described { facts, defined_by }
+    }
+
+    fn check_droppable(&self, name: &str) -> Result<(), Refusal> {
+        if name == DEFAULT {
+            return Err(Refusal::KeyspaceProtected);
+        }
+        self.check_defined(name)
+    }
+
+    fn check_defined(&self, name: &str) -> Result<(), Refusal> {
+        if self.defined.load().contains(name) {
+            let name = name.to_owned();
+            return Err(Refusal::DefinedByFile { name });
+        }
+        Ok(())
+    }
+}
+
+fn not_found(name: &str) -> Refusal {
+    Refusal::KeyspaceNotFound {
+        name: name.to_owned(),
+    }
+}
+
+impl From<KeyspaceFailure> for Refusal {
+    fn from(failure: KeyspaceFailure) -> Self {
+        match failure {
+            KeyspaceFailure::DurabilityFixed {
+                name,
+                stored,
+                asked,
+            } => Self::DurabilityFixed {
+                name,
+                stored,
+                asked,
+            },
+            KeyspaceFailure::TooMany { limit } => Self::TooManyKeyspaces { limit },
+            KeyspaceFailure::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        for name in ["a", "users", "a-b_c", "-", "0", &"x".repeat(64)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "Users", "a.b", "a/b", "a b", "\u{e4}", &"x".repeat(65)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}
