@@ -19,7 +19,7 @@ use super::line::{self, Item, Said};
 use super::{Exit, Failure, directory, progress, tell};
 use crate::config::Config;
 use crate::engine;
-use crate::server::Limits;
+use crate::server::{self, Limits};
 
 /// Bytes of values between two waits for the disk: enough that the wait is not felt, little enough to hold in flight.
 const CHUNK_BYTES: u64 = 8 << 20;
@@ -280,6 +280,8 @@ struct Importer<'a> {
     store: &'a Store,
     clock: &'a Clock,
     limits: &'a Limits,
+    /// What the configuration file says of keyspaces: it counts, also where no server has brought it to the store yet.
+    defined: &'a [(String, server::Policy)],
     /// Where entries go that name no keyspace.
     unnamed: &'a str,
     /// The keyspace of the last entry: nearly always that of the next.
@@ -300,6 +302,7 @@ impl<'a> Importer<'a> {
             store,
             clock,
             limits: &config.server.limits,
+            defined: &config.server.keyspaces,
             unnamed,
             keyspace: None,
             counted,
@@ -369,7 +372,10 @@ impl<'a> Importer<'a> {
         let keyspace = self.store.keyspace(name).ok_or_else(|| {
             Failure::new(Exit::INTERNAL, format_args!("the keyspace {name} is gone"))
         })?;
-        if keyspace.durability() == Durability::Memory {
+        let in_memory = |(defined, policy): &(String, server::Policy)| {
+            defined == name && policy.durability == server::Durability::Memory
+        };
+        if keyspace.durability() == Durability::Memory || self.defined.iter().any(in_memory) {
             let message = format_args!(
                 "keyspaces.{name}.durability is memory: what is imported would be gone with this command"
             );

@@ -138,15 +138,6 @@ fn usual_word(property: &str) -> &'static str {
     }
 }
 
-/// What the store is told about the keyspace that it makes by itself.
-pub(super) fn durability_of_store(text: &str) -> Result<standpipe_store::Durability, String> {
-    Ok(match value::word(text, DURABILITIES)? {
-        Durability::Synced => standpipe_store::Durability::Synced,
-        Durability::Written => standpipe_store::Durability::Written,
-        Durability::Memory => standpipe_store::Durability::Memory,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

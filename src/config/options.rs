@@ -10,9 +10,9 @@ use std::time::Duration;
 use standpipe_store::TailPolicy;
 
 use super::error::ConfigError;
-use super::keyspaces::{self, DEFAULT};
+use super::keyspaces;
 use super::layers::{Given, Layers, Origin};
-use super::{said, tokens, value};
+use super::{tokens, value};
 use crate::logging::{self, Format, Level};
 use crate::server::{self, OnSyncError};
 
@@ -286,11 +286,8 @@ fn store(
         })?,
         compaction_min_bytes: words.size("compaction.min_bytes", MIB, 1 << 50)?,
         room_wait: words.span("log.room_wait", ms, DAY)?,
-        default_durability: words.given(
-            &said::property(DEFAULT, "durability"),
-            keyspaces::durability_of_store,
-        )?,
-        // How much is kept for watchers is the server's to say: it may change while it runs.
+        // How much is kept for watchers is the server's to say, for it may change while it runs; and the file's keyspaces
+        // are all made alike, once the store is open.
         ..standpipe_store::Options::default()
     })
 }

@@ -55,13 +55,20 @@ impl Reader {
         }
     }
 
-    /// Reads everything again. That a file has gone which the configuration in use came from is a failure: somebody may be
-    /// about to put a new one in its place.
+    /// Reads everything again. That a file has gone or become empty which the configuration in use came from is a failure:
+    /// somebody may be about to put a new one in its place, and half a file could open what the whole one closes.
     pub fn read(&mut self) -> Result<Config, ConfigError> {
         self.seen = Seen::now(&self.flags, &self.around);
         self.read = self.seen.clone();
         self.seen.check(&self.good)?;
         let config = Config::load(&self.flags, &self.around)?;
+        // What was loaded is what was looked at, or nothing is.
+        if Seen::now(&self.flags, &self.around) != self.seen {
+            let moving = self.seen.moving();
+            // Whatever the next look shows is a change.
+            self.read = Seen(Vec::new());
+            return Err(moving);
+        }
         self.good.clone_from(&self.seen);
         Ok(config)
     }
@@ -77,6 +84,8 @@ enum Found {
     Unreadable(io::ErrorKind),
     /// A pipe or a device: it gave what it had when it was read first.
     Special,
+    /// With nothing in it.
+    Empty,
     /// By the hash of its bytes: they may hold what should not stay in memory.
     File(u64),
 }
@@ -103,14 +112,28 @@ impl Seen {
                     "it is no regular file and can be read only once",
                 ),
                 Found::Absent if *before != Found::Absent => io::ErrorKind::NotFound.into(),
-                Found::Absent | Found::Unreadable(_) | Found::File(_) => continue,
+                Found::Empty if *before != Found::Empty => io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "it has become empty; write `version: '1.0'` into it if the defaults are meant",
+                ),
+                Found::Absent | Found::Unreadable(_) | Found::Empty | Found::File(_) => continue,
             };
-            return Err(ConfigError::Unreadable {
-                file: file.clone(),
-                source: error,
-            });
+            return Err(unreadable(file, error));
         }
         Ok(())
+    }
+
+    fn moving(&self) -> ConfigError {
+        let file = self.0.last().map(|(file, _)| file.as_path());
+        let reason = io::Error::new(io::ErrorKind::Interrupted, "it changed while it was read");
+        unreadable(file.unwrap_or(Path::new("")), reason)
+    }
+}
+
+fn unreadable(file: &Path, source: io::Error) -> ConfigError {
+    ConfigError::Unreadable {
+        file: file.to_owned(),
+        source,
     }
 }
 
@@ -124,6 +147,7 @@ fn found(file: &Path) -> Found {
         }
     });
     match read {
+        Ok(Some(bytes)) if bytes.trim_ascii().is_empty() => Found::Empty,
         Ok(Some(bytes)) => {
             let mut hasher = DefaultHasher::new();
             bytes.hash(&mut hasher);

@@ -5,6 +5,7 @@ mod administration;
 mod batch;
 mod condition;
 mod counter;
+mod defined;
 mod expiry;
 mod listing;
 mod values;
@@ -24,6 +25,7 @@ pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
 pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
+pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 

@@ -4,6 +4,7 @@
 use std::io;
 
 use crate::engine::OpenError;
+use crate::keyspace::NotDefined;
 use crate::tls::TlsError;
 
 /// Why the server stopped other than by being asked to.
@@ -37,6 +38,9 @@ pub enum ServerError {
     /// The store was not opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The keyspaces cannot be what the configuration says.
+    #[error(transparent)]
+    Keyspaces(#[from] NotDefined),
     /// The disk failed to sync while the server was running.
     #[error(
         "the disk failed: {reason}; check it, then start again: recovery decides what is there"
@@ -67,10 +71,12 @@ impl ServerError {
     /// 78 configuration.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Endpoint { .. } | Self::Tls(_) => 78,
             Self::Bind { .. } => 69,
             Self::Open(error) => error.exit_code(),
-            Self::Lost { .. } | Self::Close { .. } => 74,
+            Self::Lost { .. } | Self::Close { .. } | Self::Keyspaces(NotDefined::Failed { .. }) => {
+                74
+            }
+            Self::Endpoint { .. } | Self::Tls(_) | Self::Keyspaces(_) => 78,
             Self::System { .. } => 70,
         }
     }

@@ -139,6 +139,14 @@ impl Life {
             }
         };
         let keyspaces = Keyspaces::new(engine, keyspace_options(&self.reload.options));
+        let options = &self.reload.options;
+        let applied = keyspaces
+            .apply_file(&options.keyspaces, options.limits.keyspaces)
+            .await;
+        if let Err(refused) = applied {
+            self.stopper.stop().await;
+            return Err(closed_because(keyspaces, refused.into()).await);
+        }
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -195,6 +203,16 @@ impl Life {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Closes a store that is not to be served, so that the next start finds it in order. The reason stays the reason.
+async fn closed_because(keyspaces: Keyspaces, reason: ServerError) -> ServerError {
+    if let Ok(closed) = on_a_thread("close", move || keyspaces.close())
+        && let Err(error) = found(closed).await
+    {
+        tracing::warn!(%error, "the store was not closed");
+    }
+    reason
 }
 
 /// Resolves when serving has to end.

@@ -148,7 +148,7 @@ impl Default for Watch {
 pub struct Storage {
     /// `storage.path`: the directory that holds `store/` and the lock. Made where it is absent.
     pub path: PathBuf,
-    /// The durable map's own: `storage.*`, `log.*`, `compaction.*`, `keyspaces.default.durability`.
+    /// The durable map's own: `storage.*`, `log.*`, `compaction.*`.
     pub store: StoreOptions,
 }
 

@@ -20,7 +20,8 @@ use crate::logging::{self, Level};
 use crate::metrics::Reloaded;
 use crate::tls::{self, Tls};
 
-/// How soon files that somebody seems to be writing are looked at again.
+/// When files that somebody seems to be writing are looked at again: longer than any editor needs between emptying a file
+/// and filling it.
 const MOVING: Duration = Duration::from_millis(100);
 
 /// Settings that take effect while the server runs. Every other one that has changed waits for the next start.
@@ -44,7 +45,7 @@ const AT_ONCE: &[&str] = &[
 ];
 
 /// Settings with names of the operator's that take effect while the server runs.
-const AT_ONCE_BELOW: &[&str] = &["access."];
+const AT_ONCE_BELOW: &[&str] = &["access.", "keyspaces."];
 
 /// Every setting's words, by its name.
 pub type Words = BTreeMap<String, String>;
@@ -110,6 +111,8 @@ pub(super) struct Reload {
     /// The words of what holds now.
     words: Words,
     state: Configuration,
+    /// Whether what was refused may be accepted later as it is: a keyspace may have become empty.
+    again: bool,
 }
 
 struct Started {
@@ -145,6 +148,7 @@ impl Reload {
             started,
             words,
             state: Configuration::default(),
+            again: false,
         }
     }
 
@@ -165,12 +169,12 @@ impl Reload {
                 let look;
                 (given, look) = apart(given, |source| source.look()).await;
                 match look {
-                    Look::Moving if !asked => pause = pause.min(MOVING),
-                    Look::Same if !asked => {}
+                    Look::Moving if !asked => pause = MOVING,
+                    Look::Same if !asked && !self.again => {}
                     Look::Same | Look::Moving | Look::Changed => {
                         let read;
                         (given, read) = apart(given, |source| source.read()).await;
-                        self.take_over(read, parts, asked);
+                        self.take_over(read, parts, asked).await;
                         pause = self.options.reload_interval;
                     }
                 }
@@ -207,12 +211,16 @@ impl Reload {
         }
     }
 
-    fn take_over(&mut self, read: Result<Loaded, String>, parts: Parts<'_>, asked: bool) {
+    async fn take_over(&mut self, read: Result<Loaded, String>, parts: Parts<'_>, asked: bool) {
         let refused = match read {
-            Err(reason) => Some(reason),
+            Err(reason) => {
+                self.again = false;
+                Some(reason)
+            }
             Ok(loaded) => {
-                self.apply(loaded, parts, asked);
-                None
+                let refused = self.apply(loaded, parts, asked).await.err();
+                self.again = refused.is_some();
+                refused
             }
         };
         let news = refused != self.state.refused;
@@ -228,8 +236,9 @@ impl Reload {
         parts.service.set_configuration(self.state.clone());
     }
 
-    /// Swaps everything.
-    fn apply(&mut self, loaded: Loaded, parts: Parts<'_>, asked: bool) {
+    /// 1. The keyspaces are brought to their policies: that can fail, and then nothing has changed.
+    /// 2. Everything else is swapped.
+    async fn apply(&mut self, loaded: Loaded, parts: Parts<'_>, asked: bool) -> Result<(), String> {
         let Loaded {
             mut options,
             level,
@@ -241,10 +250,17 @@ impl Reload {
         let Parts {
             service, keyspaces, ..
         } = parts;
+
+        // What is the file's nobody else has changed meanwhile.
+        if options.keyspaces != self.options.keyspaces {
+            keyspaces
+                .apply_file(&options.keyspaces, options.limits.keyspaces)
+                .await
+                .map_err(|refused| refused.to_string())?;
+        }
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
-
         keyspaces.set_options(keyspace_options(&options));
         service.set_limits(http_limits(&options));
         service.set_hosts(options.allowed_hosts.clone());
@@ -274,6 +290,7 @@ impl Reload {
         self.state.waiting = waiting;
         self.words = words;
         self.options = options;
+        Ok(())
     }
 
     /// The settings that differ from what the process was started with and cannot take effect in it. The limits of what

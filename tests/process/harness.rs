@@ -44,6 +44,13 @@ impl Place {
         self
     }
 
+    /// Puts a file in the place of one that is there, as editors do: nobody sees the half of it.
+    pub(crate) fn replace_file(&self, name: &str, text: &str) {
+        let new = self.path("new file");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.path(name)).unwrap();
+    }
+
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self

@@ -22,7 +22,7 @@ fn place(interval: &str, text: &str) -> Place {
 }
 
 fn write(place: &Place, text: &str) {
-    fs::write(place.path("config.yml"), text).unwrap();
+    place.replace_file("config.yml", text);
 }
 
 /// Waits until `/limits` shows this.

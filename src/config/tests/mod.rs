@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use standpipe_store::{Durability, TailPolicy};
+use standpipe_store::TailPolicy;
 
 use super::said::SETTINGS;
 use super::*;
@@ -196,7 +196,6 @@ log:
   recovery: tolerate-tail
 compaction: { min_bytes: 2MiB, bytes_per_second: 5MiB }
 limits: { value_bytes: 1MiB, key_bytes: 65535, batch_bytes: 2MiB, batch_operations: 10000 }
-keyspaces: { default: { durability: written } }
 ";
     let store = Place::new()
         .with_file("file.yml", text)
@@ -219,7 +218,6 @@ keyspaces: { default: { durability: written } }
     assert_eq!(store.compaction_min_bytes, 2 << 20);
     assert_eq!(store.snapshot_bytes_per_second, Some(5 << 20));
     assert_eq!(store.max_record_bytes, (2 << 20) + 10_000 * 128);
-    assert_eq!(store.default_durability, Some(Durability::Written));
 }
 
 #[test]

@@ -122,6 +122,28 @@ fn a_file_that_was_not_there_may_appear_but_then_not_go() {
 }
 
 #[test]
+fn a_file_that_has_become_empty_is_half_written() {
+    let place = Place::new().with_file("file.yml", ONE);
+    let mut reader = reader(&place);
+    for nothing in ["", " \n"] {
+        fs::write(place.path("file.yml"), nothing).unwrap();
+        let refusal = reader.read().unwrap_err().to_string();
+        assert!(refusal.contains("it has become empty"), "{refusal}");
+    }
+    fs::write(place.path("file.yml"), "version: '1.0'\n").unwrap();
+    assert_eq!(value_bytes(&mut reader), 16 << 20);
+}
+
+#[test]
+fn an_empty_file_at_the_start_may_be_filled() {
+    let place = Place::new().with_file("file.yml", "");
+    let mut reader = reader(&place);
+    assert_eq!(value_bytes(&mut reader), 16 << 20);
+    fs::write(place.path("file.yml"), TWO).unwrap();
+    assert_eq!(value_bytes(&mut reader), 2 << 20);
+}
+
+#[test]
 fn a_pipe_is_read_once() {
     let place = Place::new();
     let pipe = place.path("file.yml");
