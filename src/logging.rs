@@ -79,13 +79,22 @@ pub enum Format {
 /// What changes the level of the one subscriber.
 static LEVEL: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
+/// The target of the lines about single requests. Whoever asks for them wants to see them, whatever else is shown.
+pub const ACCESS: &str = "standpipe::access";
+
 /// What is shown at a level.
 fn shown_at(level: Level) -> Targets {
+    let access = match level {
+        Level::Off => LevelFilter::OFF,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info | Level::Warn | Level::Error | Level::Fatal => LevelFilter::INFO,
+    };
     let level = level.filter();
     // Libraries may warn; what they do at lower levels is their business, except where someone looks for it.
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("standpipe", level)
+        .with_target(ACCESS, access)
         .with_target("standpipe_store", level)
 }
 
@@ -136,5 +145,22 @@ mod tests {
         for name in ["", "verbose", "trace", "info "] {
             assert_eq!(Level::from_name(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn lines_about_requests_are_shown_at_every_level_but_off() {
+        let shown = |level| shown_at(level).would_enable(ACCESS, &tracing::Level::INFO);
+        for level in [
+            Level::Debug,
+            Level::Info,
+            Level::Warn,
+            Level::Error,
+            Level::Fatal,
+        ] {
+            assert!(shown(level), "{level:?}");
+        }
+        assert!(!shown(Level::Off));
+        let keys = |level| shown_at(level).would_enable(ACCESS, &tracing::Level::DEBUG);
+        assert!(keys(Level::Debug) && !keys(Level::Info) && !keys(Level::Error));
     }
 }

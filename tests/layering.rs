@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "server",
         &["engine", "http", "keyspace", "logging", "metrics", "tls"],
     ),
-    ("http", &["keyspace", "metrics", "tls"]),
+    ("http", &["keyspace", "logging", "metrics", "tls"]),
     ("keyspace", &["engine", "metrics"]),
     ("engine", &["metrics"]),
     ("logging", &[]),

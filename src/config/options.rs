@@ -191,6 +191,9 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
     fits_in_flight(words, &limits)?;
     Ok(server::Options {
         access: access(words)?,
+        access_log: words.read("logging.access", |text| {
+            value::word(text, &[("true", true), ("false", false)])
+        })?,
         tls: tls(words)?,
         ops_endpoint: words.read("server.ops_endpoint", |text| match text {
             "" => Ok(None),

@@ -163,7 +163,7 @@ sections! {
         batch_operations: Text, batch_bytes: Text, batch_answer_bytes: Text; later {}
     }
     watch: Watch { history_events: Text, history_bytes: Text; later {} }
-    logging: Logging { level: Text, format: Text; later {} }
+    logging: Logging { level: Text, format: Text, access: Text; later {} }
 }
 
 /// Declares what a file can say about a keyspace.

@@ -133,40 +133,40 @@ fn is_verbose(query: Option<&str>) -> bool {
 #[inline]
 pub(super) fn admit(call: &mut Call, operation: Operation) -> Result<(), Problem> {
     if let Some(tokens) = call.service().gate.tokens() {
-        call.bearer = judge(call, operation, &tokens)?;
+        return judge(call, operation, &tokens);
     }
     Ok(())
 }
 
 #[cold]
-fn judge(call: &Call, operation: Operation, tokens: &[Arc<Token>]) -> Result<Bearer, Problem> {
+fn judge(call: &mut Call, operation: Operation, tokens: &[Arc<Token>]) -> Result<(), Problem> {
     let right = right(operation, call.query_text());
     if right == Right::Free {
-        return Ok(Bearer::Anyone);
+        return Ok(());
     }
     let token = match token::presented(tokens, call.headers()) {
         Presented::Known(token) => token,
         Presented::None => return Err(unauthorized(false)),
         Presented::Unknown => return Err(unauthorized(true)),
     };
-    let bearer = Bearer::Token(Arc::clone(&token));
+    // Kept for a refusal too: the log names who was refused.
+    call.bearer = Bearer::Token(Arc::clone(&token));
     match right {
-        Right::Free => {}
-        Right::OnDefault(verb) => bearer.check(verb, DEFAULT)?,
-        Right::OnKeyspace(verb) => check_path(call, &bearer, verb)?,
-        Right::Batch if token.verbs.read => check_path(call, &bearer, Verb::Read)?,
-        Right::Batch => check_path(call, &bearer, Verb::Write)?,
-        Right::Anywhere(verb) => check_verb(&token, verb)?,
-        Right::OnServer(verb) => bearer.check_server(verb)?,
+        Right::Free => Ok(()),
+        Right::OnDefault(verb) => call.bearer.check(verb, DEFAULT),
+        Right::OnKeyspace(verb) => check_path(call, verb),
+        Right::Batch if token.verbs.read => check_path(call, Verb::Read),
+        Right::Batch => check_path(call, Verb::Write),
+        Right::Anywhere(verb) => check_verb(&token, verb),
+        Right::OnServer(verb) => call.bearer.check_server(verb),
     }
-    Ok(bearer)
 }
 
 /// A name that no keyspace can have is 404 for whoever may see them all, and 403 for the rest.
-fn check_path(call: &Call, bearer: &Bearer, verb: Verb) -> Result<(), Problem> {
+fn check_path(call: &Call, verb: Verb) -> Result<(), Problem> {
     match call.keyspace_of_path() {
-        Ok(name) => bearer.check(verb, &name),
-        Err(_unreadable) => bearer.check_server(verb),
+        Ok(name) => call.bearer.check(verb, &name),
+        Err(_unreadable) => call.bearer.check_server(verb),
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Access {
 /// What holds at this moment.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// Which parts of the rules hold anything.
+    /// Which parts of the rules hold anything, and whether requests are logged.
     flags: AtomicU8,
     rules: ArcSwap<Rules>,
 }
@@ -33,6 +33,7 @@ struct Rules {
 
 const TOKENS: u8 = 1;
 const ORIGINS: u8 = 2;
+const LOG: u8 = 4;
 
 impl Gate {
     /// Replaces what held before.
@@ -47,7 +48,26 @@ impl Gate {
         self.rules.store(Arc::new(rules));
         // After the rules: whoever sees a flag sees what it announces. Who still sees the flags of before is judged as
         // before, or by rules that hold nothing and let everybody in, as they will from now on.
-        self.flags.store(flags, Ordering::Release);
+        self.raise(TOKENS | ORIGINS, flags);
+    }
+
+    /// Whether each request is a line in the log from now on.
+    pub(super) fn set_log(&self, log: bool) {
+        self.raise(LOG, if log { LOG } else { 0 });
+    }
+
+    /// Changes those of the flags that are in `mask`.
+    fn raise(&self, mask: u8, flags: u8) {
+        // Only one at a time changes them, so the two steps are seen as a change from one state to another that differs
+        // in what was lowered first.
+        self.flags.fetch_and(!mask | flags, Ordering::AcqRel);
+        self.flags.fetch_or(flags, Ordering::AcqRel);
+    }
+
+    /// Whether each request is a line in the log.
+    #[inline]
+    pub(super) fn logs(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & LOG != 0
     }
 
     /// The tokens; `None` where there are none.
@@ -104,5 +124,12 @@ mod tests {
         gate.set(access(1, &[]));
         assert_eq!(gate.tokens().unwrap().len(), 1);
         assert!(!gate.has_origins() && !gate.allows("http://b"));
+        assert!(!gate.logs());
+        gate.set_log(true);
+        assert!(gate.logs() && gate.tokens().is_some());
+        gate.set(access(0, &[]));
+        assert!(gate.logs() && gate.tokens().is_none());
+        gate.set_log(false);
+        assert!(!gate.logs());
     }
 }

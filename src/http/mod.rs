@@ -2,6 +2,7 @@
 //! calls one method of `keyspace`, answers. It must not know where data lives or how a process starts and stops.
 
 mod access;
+mod access_log;
 mod addresses;
 mod answer;
 mod batch;
@@ -40,6 +41,7 @@ mod problem;
 mod query;
 mod range;
 mod refusal;
+mod request_id;
 mod routes;
 mod service;
 mod shapes;

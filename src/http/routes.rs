@@ -411,6 +411,21 @@ pub(crate) static ROUTES: &[Route] = &[
     read(Pattern::Under("/ui/"), get!(Ui)),
 ];
 
+/// The route of `path` as the document writes it, for people; `None` where nothing is served.
+pub(crate) fn template(path: &str) -> Option<String> {
+    let resource = resource(path);
+    let route = ROUTES
+        .iter()
+        .find(|route| route.pattern.fits(path, resource))?;
+    Some(match route.pattern {
+        Pattern::Exact(path) => path.to_owned(),
+        Pattern::Under("/v1/") => "/v1/{key}".to_owned(),
+        Pattern::Under(prefix) => format!("{prefix}..."),
+        Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),
+        Pattern::Keyed(name) => format!("/keyspaces/{{ks}}/{name}/{{key}}"),
+    })
+}
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {

@@ -138,6 +138,11 @@ impl Service {
         self.gate.set(access);
     }
 
+    /// Writes a line for each request from now on, or no longer.
+    pub fn set_access_log(&self, log: bool) {
+        self.gate.set_log(log);
+    }
+
     /// The store is open: requests are served from now on.
     pub fn open(&self, keyspaces: Keyspaces) {
         if self.keyspaces.set(keyspaces).is_ok() {

@@ -39,6 +39,7 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
         opening.clone(),
     ));
     service.set_access(options.access.clone());
+    service.set_access_log(options.access_log);
     let listener = Listener::new(
         listeners,
         &service,

@@ -34,6 +34,8 @@ pub struct Options {
     pub access: Access,
     /// `server.ops_endpoint`: where probes and `/metrics` are served as well, without TLS and tokens; `None` for nowhere.
     pub ops_endpoint: Option<String>,
+    /// `logging.access`: whether each request is a line in the log.
+    pub access_log: bool,
     /// `server.tls`: the certificates; `None` for plain HTTP.
     pub tls: Option<Tls>,
     /// `limits.*`
@@ -61,6 +63,7 @@ impl Default for Options {
             allowed_hosts: Vec::new(),
             access: Access::default(),
             ops_endpoint: None,
+            access_log: false,
             tls: None,
             limits: Limits::default(),
             storage: Storage::default(),

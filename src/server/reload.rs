@@ -38,6 +38,7 @@ const AT_ONCE: &[&str] = &[
     "limits.read_stall",
     "limits.value_bytes",
     "limits.watch_duration",
+    "logging.access",
     "logging.level",
     "server.allowed_hosts",
     "server.reload_interval",
@@ -265,6 +266,7 @@ impl Reload {
         service.set_limits(http_limits(&options));
         service.set_hosts(options.allowed_hosts.clone());
         service.set_access(options.access.clone());
+        service.set_access_log(options.access_log);
         logging::set_level(level);
 
         let metrics = &service.metrics().config;

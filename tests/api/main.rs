@@ -32,6 +32,7 @@ mod pages;
 mod policies;
 mod prefixes;
 mod ranges;
+mod request_ids;
 mod stopping;
 mod tls;
 mod ttl;

@@ -1,6 +1,7 @@
 //! The built binary, seen from outside: what it prints, what it ends with, and what is left after it was killed.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod access_log;
 mod arguments;
 mod crashes;
 mod directories;

@@ -12,6 +12,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
 
 use super::access;
+use super::access_log;
 use super::call::Call;
 use super::code::Code;
 use super::cors;
@@ -19,6 +20,7 @@ use super::guard;
 use super::keyspaces;
 use super::prefixes;
 use super::problem::Problem;
+use super::request_id::{Named, RequestIds, X_REQUEST_ID};
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
@@ -32,6 +34,7 @@ pub(super) struct Worker {
     pub(super) service: Arc<Service>,
     counters: Counters,
     durations: Arc<Durations>,
+    request_ids: RequestIds,
 }
 
 impl Worker {
@@ -41,6 +44,7 @@ impl Worker {
         Self {
             service,
             durations,
+            request_ids: RequestIds::new(),
             counters: Counters::default(),
         }
     }
@@ -56,7 +60,18 @@ impl Worker {
             let (counted, result) = dispatch(&mut call).await;
             let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
-            cors::expose(&worker.service.gate, call.headers(), response.headers_mut());
+            let gate = &worker.service.gate;
+            cors::expose(gate, call.headers(), response.headers_mut());
+            let logs = gate.logs();
+            let named = if logs { Named::Always } else { Named::IfAsked };
+            if let Some(id) = worker.request_ids.of(call.headers(), named) {
+                response
+                    .headers_mut()
+                    .insert(X_REQUEST_ID.clone(), id.clone());
+                if logs {
+                    response = access_log::follow(&call, response, began, id);
+                }
+            }
             let row = row(counted);
             worker.durations.record(row, began.elapsed());
             worker
