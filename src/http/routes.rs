@@ -421,6 +421,7 @@ pub(crate) fn template(path: &str) -> Option<String> {
         Pattern::Exact(path) => path.to_owned(),
         Pattern::Under("/v1/") => "/v1/{key}".to_owned(),
         Pattern::Under(prefix) => format!("{prefix}..."),
+        Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
         Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),
         Pattern::Keyed(name) => format!("/keyspaces/{{ks}}/{name}/{{key}}"),
     })
