@@ -104,7 +104,7 @@ fn problem_page(code: Code) -> String {
 </head>
 <body>
   <header class="top"><a class="brand" href="/ui/"><img src="/ui/icon.svg" alt="" width="26" height="26"><span>Standpipe</span></a></header>
-  <main class="text">
+  <main class="prose">
     <p><span class="badge bad">{status}</span> <code>{name}</code></p>
     <h1>{title}</h1>
     <p>{explanation}</p>

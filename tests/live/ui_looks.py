@@ -130,7 +130,7 @@ def every_view(walk):
             page.emulate_media(color_scheme=theme)
             for name, place in places.items():
                 walk.goto(place)
-                page.locator("main .keys a:visible, main .entry pre, main .events, main .space, main .plot path.line").first.wait_for()
+                page.locator("main .keys a:visible, main .entry pre, main .events, main .space, main .plot .grid").first.wait_for(state="attached")
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 checks.check(wide <= width, f"{name}, {theme}, {width} pixels: {wide} wide")
                 pale, nameless = page.evaluate(PALE), page.evaluate(NAMELESS)

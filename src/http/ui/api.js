@@ -14,7 +14,7 @@ export class Problem extends Error {
   }
 }
 
-/** How the person is asked for a token: `ask(why)` resolves to the token, or to null. */
+/** How the person is asked for a token: `ask()` resolves to the token, or to null. */
 export function onTokenNeeded(ask) {
   askForToken = ask;
 }
@@ -71,7 +71,7 @@ export async function request(method, where, options = {}) {
     if (response.status !== 401 || options.silent) throw problem;
     // Requests that fail together ask together; one of them may have brought a new token already.
     if (used === token) {
-      asking ??= askForToken(problem.detail).finally(() => { asking = null; });
+      asking ??= askForToken().finally(() => { asking = null; });
       if (!(await asking)) throw problem;
     }
   }

@@ -81,7 +81,7 @@ async function askForToken(why) {
   const given = await dialog({
     title: "Token",
     body: el("div.stack", {},
-      why ? el("p", {}, why) : null,
+      el("p", {}, why),
       field("Bearer token", input, "It is kept in the memory of this page only: a reload or closing the page forgets it."),
     ),
     action: api.hasToken() ? "Use it" : "Continue",
@@ -90,6 +90,7 @@ async function askForToken(why) {
   if (given === undefined) return null;
   api.setToken(given);
   showToken();
+  samples.take();
   return given;
 }
 
@@ -99,13 +100,12 @@ function showToken() {
   button.replaceChildren(icon("key"));
   button.title = label;
   button.setAttribute("aria-label", label);
-  button.classList.toggle("primary", api.hasToken());
-  button.classList.toggle("quiet", !api.hasToken());
+  button.classList.toggle("in-use", api.hasToken());
 }
 
 async function changeToken() {
   const before = api.hasToken();
-  const given = await askForToken(before ? "An empty field forgets the token in use." : null);
+  const given = await askForToken(before ? "An empty field forgets the one in use." : "Where the server has tokens, this page sends yours with every request.");
   if (given === null) return;
   toast(given ? "The token is in use" : "The token is forgotten");
   open?.view.close();
@@ -180,7 +180,7 @@ function start() {
   });
   showTheme();
   showToken();
-  api.onTokenNeeded(askForToken);
+  api.onTokenNeeded(() => askForToken(api.hasToken() ? "The server does not know the token. Enter another one." : "This server shows nothing without a token."));
   window.addEventListener("hashchange", show);
   document.addEventListener("keydown", onKey);
   show();

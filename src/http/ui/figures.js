@@ -91,7 +91,8 @@ class Figures {
   failure(error) {
     if (error.status === 401 || error.status === 403) {
       const enter = button("Enter a token", "", () => document.getElementById("token").click());
-      return el("div.empty", { role: "alert" }, el("h2", {}, "Figures need the admin right"), el("p", {}, error.detail), enter);
+      const why = error.status === 401 ? "Without a token this server shows none." : `For now, ${error.detail}.`;
+      return el("div.empty", { role: "alert" }, el("h2", {}, "Figures need a token with the verb admin"), el("p", {}, why), enter);
     }
     return failed(error, () => samples.take());
   }
