@@ -3,6 +3,7 @@
 
 mod access_log;
 mod arguments;
+mod counting;
 mod crashes;
 mod directories;
 mod harness;

@@ -34,6 +34,8 @@ pub(crate) enum Mix {
     Mixed,
     /// PUT of every key once, in order; the request count is the number of keys.
     Fill,
+    /// Adding 1 to a counter, always the same.
+    HotCounter,
 }
 
 /// What is asked of a server.
@@ -119,6 +121,7 @@ struct Run {
     keys: u64,
     get: Template,
     put: Template,
+    count: Template,
     random: Random,
     /// Requests that were sent, and how many may be.
     sent: u64,
@@ -138,16 +141,19 @@ impl Run {
         let key = match self.mix {
             Mix::Fill => self.sent,
             Mix::Get | Mix::Put | Mix::Mixed => self.random.below(self.keys),
+            Mix::HotCounter => 0,
         };
         let operation = match self.mix {
             Mix::Get => Operation::Get,
             Mix::Mixed if self.sent.is_multiple_of(2) => Operation::Get,
             Mix::Put | Mix::Fill | Mix::Mixed => Operation::Put,
+            Mix::HotCounter => Operation::Count,
         };
         self.sent += 1;
         let template = match operation {
             Operation::Get => &mut self.get,
             Operation::Put => &mut self.put,
+            Operation::Count => &mut self.count,
         };
         out.extend_from_slice(template.for_key(key));
         Some(operation)
@@ -155,7 +161,7 @@ impl Run {
 
     /// Notes a response.
     fn answered(&mut self, operation: Operation, body: usize, good: bool, took: Duration) {
-        let right = good && (operation == Operation::Put || body == self.value_bytes);
+        let right = good && (operation != Operation::Get || body == self.value_bytes);
         self.report.requests += 1;
         self.report.refused += u64::from(!right);
         self.report.latency.add(nanos(took));
@@ -175,7 +181,7 @@ impl Load {
             .collect::<Outcome<Vec<_>>>()?;
         let limit = match self.mix {
             Mix::Fill => self.keys.min(self.requests),
-            Mix::Get | Mix::Put | Mix::Mixed => self.requests,
+            Mix::Get | Mix::Put | Mix::Mixed | Mix::HotCounter => self.requests,
         };
         let cpu_before = self.pid.map(cpu_time).transpose()?;
         let started = Instant::now();
@@ -184,6 +190,7 @@ impl Load {
             keys: self.keys,
             get: template(Operation::Get),
             put: template(Operation::Put),
+            count: template(Operation::Count),
             random: Random(0x9E37_79B9_7F4A_7C15),
             sent: 0,
             limit,

@@ -20,6 +20,8 @@ pub(crate) enum Protocol {
 pub(crate) enum Operation {
     Get,
     Put,
+    /// Adds 1 to a counter.
+    Count,
 }
 
 /// A request with a place for its key: made once, only the key's digits change.
@@ -44,6 +46,10 @@ impl Template {
         let mut bytes = match (protocol, operation) {
             (Protocol::Http, Operation::Get) => b"GET /v1/".to_vec(),
             (Protocol::Http, Operation::Put) => b"PUT /v1/".to_vec(),
+            (Protocol::Http, Operation::Count) => b"POST /keyspaces/default/counters/".to_vec(),
+            (Protocol::Resp, Operation::Count) => {
+                format!("*2\r\n$4\r\nINCR\r\n${key_bytes}\r\n").into_bytes()
+            }
             (Protocol::Resp, Operation::Get) => {
                 format!("*2\r\n$3\r\nGET\r\n${key_bytes}\r\n").into_bytes()
             }
@@ -58,7 +64,10 @@ impl Template {
             (Protocol::Http, Operation::Put) => {
                 format!(" HTTP/1.1\r\nHost: {address}\r\nContent-Length: {value_bytes}\r\n\r\n")
             }
-            (Protocol::Resp, Operation::Get) => "\r\n".to_owned(),
+            (Protocol::Http, Operation::Count) => {
+                format!(" HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")
+            }
+            (Protocol::Resp, Operation::Get | Operation::Count) => "\r\n".to_owned(),
             (Protocol::Resp, Operation::Put) => format!("\r\n${value_bytes}\r\n"),
         };
         bytes.extend_from_slice(rest.as_bytes());
@@ -226,6 +235,11 @@ mod tests {
         );
         let mut get = Template::new(Protocol::Resp, Operation::Get, address(), 2, 0);
         assert_eq!(get.for_key(123), b"*2\r\n$3\r\nGET\r\n$2\r\n23\r\n");
+        let mut count = Template::new(Protocol::Http, Operation::Count, address(), 2, 9);
+        assert_eq!(
+            count.for_key(0),
+            b"POST /keyspaces/default/counters/00 HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 0\r\n\r\n"
+        );
     }
 
     #[test]

@@ -205,6 +205,22 @@ pub(super) fn synced_against_written(setting: &Setting, program: &Path) -> Outco
     )
 }
 
+/// Row 16.
+pub(super) fn hot_counter(setting: &Setting, program: &Path) -> Outcome<()> {
+    let dir = temporary(setting)?;
+    let side = |name, mix| -> Outcome<Side> {
+        let server = standpipe(program, &dir.path().join(name), "synced", setting)?;
+        Ok(Side::new(server, mix, setting))
+    };
+    let counters = side("counters", Mix::HotCounter)?.warmed_up()?;
+    let puts = side("puts", Mix::Put)?.filled(setting)?.warmed_up()?;
+    let what = format!(
+        "increments of one counter, synced, against PUT synced, {} connections each",
+        setting.connections
+    );
+    compare_rate(16, what, 0.8, setting, counters, puts)
+}
+
 /// Row 11, with as many keys as the setting has entries, at most ten million.
 pub(super) fn many_keys(setting: &Setting, program: &Path) -> Outcome<()> {
     let dir = temporary(setting)?;
