@@ -17,12 +17,14 @@ enum Needs {
     OnDefault(&'static str),
     /// This verb on the keyspace of the path.
     OnKeyspace(&'static str),
+    /// The verb read or write on the keyspace of the path; each part of the request says which.
+    EachOnKeyspace,
     /// This verb, on whichever keyspaces.
     Anywhere(&'static str),
     /// The verb admin and a token for no keyspace in particular.
     Server,
 }
-use Needs::{Anywhere, Nothing, OnDefault, OnKeyspace, Server as OnServer};
+use Needs::{Anywhere, EachOnKeyspace, Nothing, OnDefault, OnKeyspace, Server as OnServer};
 
 /// Every route: method, target, and the path by which the document calls it; empty for what is no operation of it.
 const ROUTES: &[(&str, &str, &str, Needs)] = &[
@@ -155,34 +157,16 @@ const ROUTES: &[(&str, &str, &str, Needs)] = &[
         OnKeyspace("admin"),
     ),
     (
-        "GET",
-        "/keyspaces/{ks}/ttl/a",
-        "/keyspaces/{ks}/ttl/{key}",
-        OnKeyspace("read"),
-    ),
-    (
-        "PUT",
-        "/keyspaces/{ks}/ttl/a",
-        "/keyspaces/{ks}/ttl/{key}",
-        OnKeyspace("write"),
-    ),
-    (
-        "DELETE",
-        "/keyspaces/{ks}/ttl/a",
-        "/keyspaces/{ks}/ttl/{key}",
-        OnKeyspace("write"),
-    ),
-    (
-        "GET",
-        "/keyspaces/{ks}/counters/a",
-        "/keyspaces/{ks}/counters/{key}",
-        OnKeyspace("read"),
-    ),
-    (
         "POST",
         "/keyspaces/{ks}/counters/a",
         "/keyspaces/{ks}/counters/{key}",
         OnKeyspace("write"),
+    ),
+    (
+        "POST",
+        "/keyspaces/{ks}/batch",
+        "/keyspaces/{ks}/batch",
+        EachOnKeyspace,
     ),
 ];
 
@@ -240,6 +224,7 @@ fn may(needs: Needs, keyspace: &str, (_, verb, bound): (&str, &str, Option<&str>
         Nothing => true,
         OnDefault(needed) => fits(needed, "default"),
         OnKeyspace(needed) => fits(needed, keyspace),
+        EachOnKeyspace => fits("read", keyspace) || fits("write", keyspace),
         Anywhere(needed) => verb == needed,
         OnServer => verb == "admin" && bound.is_none(),
     }

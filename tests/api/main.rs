@@ -11,6 +11,7 @@ mod addresses;
 mod atomic;
 mod authority;
 mod batch;
+mod batch_rights;
 mod batch_shapes;
 mod conditions;
 mod cors;

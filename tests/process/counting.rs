@@ -39,6 +39,8 @@ fn until_killed(
             server.signal("KILL");
         });
     });
+    // Waits until the process is gone, and its hold on the directory with it.
+    drop(server);
 }
 
 #[test]
