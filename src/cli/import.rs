@@ -15,7 +15,7 @@ use standpipe_store::{
 
 use super::directory::DEFAULT;
 use super::incoming::{Format, Incoming, Position};
-use super::line::{self, Item, Said};
+use super::line::{Item, Said};
 use super::{Exit, Failure, directory, progress, tell};
 use crate::config::Config;
 use crate::engine;
@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 
 /// Imports, or with `--dry-run` only checks.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
-    if !line::is_keyspace_name(&arguments.keyspace) {
+    if !server::is_keyspace_name(&arguments.keyspace) {
         let name = &arguments.keyspace;
         let message = format_args!("--keyspace {name:?} is no name: 1 to 64 of a-z 0-9 _ -");
         return Err(Failure::new(Exit::USAGE, message));

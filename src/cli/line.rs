@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use standpipe_store::{Durability, Eviction, Policy};
 
+use crate::server::is_keyspace_name;
+
 /// What a line says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Said<'a> {
@@ -181,14 +183,6 @@ pub(super) fn read(line: &[u8]) -> Result<Said<'_>, String> {
         (Some(_), Some(_)) => Err("it has both a key and a policy".to_owned()),
         (None, None) => Err("it has no key".to_owned()),
     }
-}
-
-/// Whether a keyspace can have that name.
-pub(super) fn is_keyspace_name(name: &str) -> bool {
-    let plain = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-')
-    };
-    (1..=64).contains(&name.len()) && name.bytes().all(plain)
 }
 
 fn item<'a>(key: Cow<'a, str>, line: Line<'a>) -> Result<Item<'a>, String> {

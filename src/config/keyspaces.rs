@@ -9,13 +9,10 @@ use super::layers::{Given, Origin};
 use super::options::Wordbook;
 use super::said::{self, PROPERTIES};
 use super::value;
-use crate::server::{Durability, Eviction, Policy};
+use crate::server::{Durability, Eviction, Policy, is_keyspace_name};
 
 /// The keyspace that always exists.
-pub(super) const DEFAULT: &str = "default";
-
-/// The longest name, in bytes.
-const NAME_BYTES: usize = 64;
+const DEFAULT: &str = "default";
 
 /// As long as a request may ask for.
 const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
@@ -41,7 +38,7 @@ pub(super) fn check(
             value: name.clone(),
             problem,
         };
-        if !is_name(name) {
+        if !is_keyspace_name(name) {
             let problem = "is not a name for a keyspace: it is 1 to 64 of a-z 0-9 _ -";
             return Err(refused(problem.to_owned()));
         }
@@ -54,11 +51,6 @@ pub(super) fn check(
         }
     }
     Ok(policies)
-}
-
-fn is_name(name: &str) -> bool {
-    let known = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(known)
 }
 
 fn policy(words: &Wordbook<'_>, keyspace: &str) -> Result<Policy, ConfigError> {
@@ -141,16 +133,6 @@ fn usual_word(property: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_short_and_plain() {
-        for name in ["a", "users", "a-b_c", "-", "0", &"x".repeat(64)] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "Users", "a.b", "a/b", "a b", "ä", &"x".repeat(65)] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn the_words_that_nobody_said_mean_the_usual_policy() {

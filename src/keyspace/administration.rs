@@ -58,6 +58,7 @@ impl Keyspaces {
                 name: name.to_owned(),
             });
         }
+        let _one = self.administration.lock().await;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
         Ok(self.engine.set_keyspace(name, policy, limit).await?)
@@ -65,6 +66,7 @@ impl Keyspaces {
 
     /// Drops the keyspace `name` with everything in it.
     pub async fn drop_one(&self, name: &str) -> Result<(), Refusal> {
+        let _one = self.administration.lock().await;
         self.check_droppable(name)?;
         if self.engine.drop_keyspace(name).await? {
             Ok(())
@@ -75,6 +77,7 @@ impl Keyspaces {
 
     /// Drops those of the keyspaces that there are, and says which; none where one of them may not be dropped.
     pub async fn drop_all(&self, names: &[&str]) -> Result<Vec<String>, Refusal> {
+        let _one = self.administration.lock().await;
         for name in names {
             self.check_droppable(name)?;
         }
@@ -88,7 +91,7 @@ impl Keyspaces {
     }
 
     /// Takes `names` for those that the configuration file defines from now on.
-    pub fn define(&self, names: BTreeSet<String>) {
+    pub(super) fn define(&self, names: BTreeSet<String>) {
         self.defined.store(Arc::new(names));
     }
 

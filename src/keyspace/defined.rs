@@ -2,7 +2,6 @@
 //! where they are there, never dropped. It must not know when that happens: at a start and at a reload it is the same.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{Durability, Failure, Keyspaces};
 use crate::engine::{KeyspaceFacts, KeyspaceFailure, Policy};
@@ -47,11 +46,6 @@ pub enum NotDefined {
 }
 
 impl Keyspaces {
-    /// Whether the configuration file defines the keyspace: then nobody else changes or drops it.
-    pub fn is_defined(&self, name: &str) -> bool {
-        self.defined.load().contains(name)
-    }
-
     /// Brings every keyspace of the file to its policy; from then on these names are the file's. What was there keeps its
     /// data, and a name that is the file's no longer keeps all that it has.
     ///
@@ -62,6 +56,8 @@ impl Keyspaces {
         defined: &[(String, Policy)],
         limit: usize,
     ) -> Result<(), NotDefined> {
+        // Whoever has asked whether a name is the file's has done what it wanted before the answer changes.
+        let _one = self.administration.lock().await;
         let there = self.engine.keyspaces().await?.into_iter();
         let there: BTreeMap<_, _> = there.map(|facts| (facts.name.clone(), facts)).collect();
         check(&there, defined, limit)?;
@@ -77,8 +73,7 @@ impl Keyspaces {
             }
             changed.push((name, before));
         }
-        let names = defined.iter().map(|(name, _)| name.clone());
-        self.defined.store(Arc::new(names.collect()));
+        self.define(defined.iter().map(|(name, _)| name.clone()).collect());
         Ok(())
     }
 

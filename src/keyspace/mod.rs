@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 use crate::metrics::StoreMetrics;
 
@@ -35,6 +36,8 @@ pub struct Keyspaces {
     engine: Engine,
     /// Replaced as a whole while requests run.
     options: Arc<ArcSwap<Options>>,
+    /// Held while keyspaces are made, changed or dropped.
+    administration: Arc<Mutex<()>>,
     /// The names of those that the configuration file defines.
     defined: Arc<ArcSwap<BTreeSet<String>>>,
     /// Kept, because most requests are for it and it cannot be dropped.
@@ -50,6 +53,7 @@ impl Keyspaces {
         Self {
             engine,
             options,
+            administration: Arc::default(),
             defined: Arc::default(),
             default,
         }

@@ -23,6 +23,7 @@ use reload::{Reload, Trigger};
 use stop::{Stopper, stop};
 
 pub use crate::engine::{Durability, Eviction, Policy};
+pub use crate::keyspace::is_name as is_keyspace_name;
 use crate::{http, tls};
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. What `source` holds is taken over when it

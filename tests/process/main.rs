@@ -8,5 +8,6 @@ mod crashes;
 mod directories;
 mod harness;
 mod reload;
+mod reload_keyspaces;
 mod serving;
 mod transfer;
