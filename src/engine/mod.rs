@@ -361,6 +361,13 @@ impl Engine {
         }
     }
 
+    /// Changes how many events, and how many bytes of them, are kept for watchers that come back.
+    pub fn set_history(&self, events: usize, bytes: u64) {
+        match self {
+            Self::Embedded(embedded) => embedded.set_history(events, bytes),
+        }
+    }
+
     /// Writes the current figures into `metrics`.
     pub fn observe(&self, metrics: &StoreMetrics) {
         match self {

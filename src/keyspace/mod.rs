@@ -104,6 +104,11 @@ impl Keyspaces {
         self.engine.compact().await.map_err(Refusal::from)
     }
 
+    /// Changes how many events, and how many bytes of them, are kept for watchers that come back.
+    pub fn set_history(&self, events: usize, bytes: u64) {
+        self.engine.set_history(events, bytes);
+    }
+
     /// Writes the current figures into `metrics`.
     pub fn observe(&self, metrics: &StoreMetrics) {
         self.engine.observe(metrics);

@@ -43,6 +43,8 @@ const AT_ONCE: &[&str] = &[
     "server.allowed_hosts",
     "server.reload_interval",
     "server.shutdown_delay",
+    "watch.history_bytes",
+    "watch.history_events",
 ];
 
 /// Settings with names of the operator's that take effect while the server runs.
@@ -246,15 +248,11 @@ impl Reload {
             words,
             warnings,
         } = loaded;
-        let changed = differing(&self.words, &words);
         let waiting = self.waiting(&mut options, &words);
-        let Parts {
-            service, keyspaces, ..
-        } = parts;
-
         // What is the file's nobody else has changed meanwhile.
         if options.keyspaces != self.options.keyspaces {
-            keyspaces
+            parts
+                .keyspaces
                 .apply_file(&options.keyspaces, options.limits.keyspaces)
                 .await
                 .map_err(|refused| refused.to_string())?;
@@ -262,21 +260,16 @@ impl Reload {
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
-        keyspaces.set_options(keyspace_options(&options));
-        service.set_limits(http_limits(&options));
-        service.set_hosts(options.allowed_hosts.clone());
-        service.set_access(options.access.clone());
-        service.set_access_log(options.access_log);
+        swap(&options, parts);
         logging::set_level(level);
 
-        let metrics = &service.metrics().config;
-        metrics.count(Reloaded::Done);
-        metrics.last.set(keyspaces.now_ms() / 1000);
+        let figures = &parts.service.metrics().config;
+        figures.count(Reloaded::Done);
+        figures.last.set(parts.keyspaces.now_ms() / 1000);
+        let changed = differing(&self.words, &words);
         if !changed.is_empty() {
-            tracing::info!(
-                changed = changed.join(", "),
-                "the configuration was reloaded"
-            );
+            let changed = changed.join(", ");
+            tracing::info!(changed, "the configuration was reloaded");
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
@@ -284,8 +277,9 @@ impl Reload {
             tracing::info!("the configuration was read again: nothing has changed");
         }
         if waiting != self.state.waiting && !waiting.is_empty() {
+            let settings = waiting.join(", ");
             tracing::warn!(
-                settings = waiting.join(", "),
+                settings,
                 "changed settings take effect only at the next start"
             );
         }
@@ -296,7 +290,7 @@ impl Reload {
     }
 
     /// The settings that differ from what the process was started with and cannot take effect in it. The limits of what
-    /// goes into one record are kept as they are where the log was not opened for records as large as that.
+    /// goes into one record are not raised beyond what the log was opened for.
     fn waiting(&self, options: &mut Options, words: &Words) -> Vec<String> {
         // Other files are taken into use; TLS itself is not switched on or off.
         let by_tls = self.tls.is_some() && options.tls.is_some();
@@ -318,7 +312,7 @@ impl Reload {
                     old.batch_operations,
                 ),
             ] {
-                if *new != old {
+                if *new > old {
                     *new = old;
                     waiting.push(path.to_owned());
                 }
@@ -326,6 +320,20 @@ impl Reload {
         }
         waiting
     }
+}
+
+/// What cannot fail.
+fn swap(options: &Options, parts: Parts<'_>) {
+    let Parts {
+        service, keyspaces, ..
+    } = parts;
+    let history_bytes = options.watch.history_bytes.try_into().unwrap_or(u64::MAX);
+    keyspaces.set_history(options.watch.history_events, history_bytes);
+    keyspaces.set_options(keyspace_options(options));
+    service.set_limits(http_limits(options));
+    service.set_hosts(options.allowed_hosts.clone());
+    service.set_access(options.access.clone());
+    service.set_access_log(options.access_log);
 }
 
 /// Does what blocks on a thread for that.
@@ -363,4 +371,39 @@ fn takes_effect_at_once(path: &str) -> bool {
         || AT_ONCE_BELOW
             .iter()
             .any(|section| path.starts_with(section))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(said: &[(&str, &str)]) -> Words {
+        let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
+        said.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn what_takes_effect_at_once_is_a_setting() {
+        let file = include_str!("../../config/default.yml");
+        for path in AT_ONCE {
+            let (section, name) = path.split_once('.').unwrap();
+            let (_, rest) = file.split_once(&format!("\n{section}:\n")).expect(path);
+            let section = rest
+                .lines()
+                .take_while(|line| !line.starts_with(|c: char| c.is_ascii_lowercase()));
+            let named = format!("  {name}: ");
+            assert!(
+                section.into_iter().any(|line| line.starts_with(&named)),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_added_changed_or_taken_out_differs() {
+        let one = words(&[("a.x", "1"), ("b.x", "1"), ("c.x", "1")]);
+        let other = words(&[("b.x", "2"), ("c.x", "1"), ("d.x", "1")]);
+        assert_eq!(differing(&one, &other), ["a.x", "b.x", "d.x"]);
+        assert_eq!(differing(&one, &one), Vec::<String>::new());
+    }
 }

@@ -191,6 +191,10 @@ impl Embedded {
         })
     }
 
+    pub(super) fn set_history(&self, events: usize, bytes: u64) {
+        self.store.set_history(events, bytes);
+    }
+
     pub(super) fn observe(&self, metrics: &StoreMetrics) {
         let (stats, health) = (self.store.stats(), self.store.health());
         metrics.entries.set(stats.entries);
