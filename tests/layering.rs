@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 /// Each module of the service, and the modules that it may name.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["config", "engine", "logging", "metrics", "server"]),
+    (
+        "cli",
+        &["config", "engine", "logging", "metrics", "server", "tls"],
+    ),
     // It gives every component its own checked options, whose types lie with the components.
     ("config", &["logging", "server"]),
     (

@@ -7,8 +7,9 @@ use std::io;
 use clap::Args;
 use standpipe_store::Progress;
 
-use super::{Failure, directory, print, progress, tell};
+use super::{Exit, Failure, directory, print, progress, tell};
 use crate::config::Config;
+use crate::tls::Tls;
 
 /// What `check` is told.
 #[derive(Args, Debug)]
@@ -24,6 +25,10 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<(), Failure>
         tell(format_args!("{warning}"));
     }
     print(format_args!("{}", effective(config)))?;
+    // What would refuse a start is found here as well.
+    if let Some(options) = &config.server.tls {
+        Tls::load(options).map_err(|error| Failure::new(Exit::CONFIG, error))?;
+    }
     if arguments.config_only {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Exit, Failure};
 use crate::config::{Config, ConfigError};
+use crate::tls;
 
 /// How long each step may take. Docker's own default for the whole check is 30 s.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -15,9 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) fn run(config: Result<Config, ConfigError>) -> Result<(), Failure> {
     let unhealthy = |why: String| Failure::new(Exit::UNHEALTHY, format_args!("not healthy: {why}"));
     let config = config.map_err(|error| unhealthy(error.to_string()))?;
-    let endpoint = &config.server.endpoint;
-    let status =
-        ask(endpoint).map_err(|error| unhealthy(format!("{endpoint} does not answer: {error}")))?;
+    let server = &config.server;
+    // The port for that is plain and asks nobody for a certificate.
+    let (endpoint, tls) = match &server.ops_endpoint {
+        Some(endpoint) => (endpoint, None),
+        None => (&server.endpoint, server.tls.as_ref()),
+    };
+    if tls.is_some_and(|tls| tls.client_ca.is_some()) {
+        let why = "server.tls.client_ca asks for a certificate that this command has not; set server.ops_endpoint";
+        return Err(unhealthy(why.to_owned()));
+    }
+    let status = ask(endpoint, tls)
+        .map_err(|error| unhealthy(format!("{endpoint} does not answer: {error}")))?;
     if status == "200" {
         Ok(())
     } else {
@@ -28,11 +38,15 @@ pub(super) fn run(config: Result<Config, ConfigError>) -> Result<(), Failure> {
 }
 
 /// The status code of `GET /readyz`.
-fn ask(endpoint: &str) -> io::Result<String> {
+fn ask(endpoint: &str, tls: Option<&tls::Options>) -> io::Result<String> {
     let address = nearest(endpoint)?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = match tls {
+        None => Box::new(socket),
+        Some(options) => tls::connect(options, socket).map_err(io::Error::other)?,
+    };
     // In one write: a request in pieces would wait for acknowledgements between them.
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -111,14 +125,17 @@ mod tests {
 
     #[test]
     fn the_status_code_is_read_and_nothing_else_counts_as_an_answer() {
-        assert_eq!(ask(&answering("HTTP/1.1 200 OK\r\n\r\n")).unwrap(), "200");
         assert_eq!(
-            ask(&answering("HTTP/1.1 503 Service Unavailable\r\n\r\n")).unwrap(),
+            ask(&answering("HTTP/1.1 200 OK\r\n\r\n"), None).unwrap(),
+            "200"
+        );
+        assert_eq!(
+            ask(&answering("HTTP/1.1 503 Service Unavailable\r\n\r\n"), None).unwrap(),
             "503"
         );
-        let refused = ask(&answering("SSH-2.0-OpenSSH_9.2\r\n")).unwrap_err();
+        let refused = ask(&answering("SSH-2.0-OpenSSH_9.2\r\n"), None).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
-        let cut = ask(&answering("HTTP/1.1 2")).unwrap_err();
+        let cut = ask(&answering("HTTP/1.1 2"), None).unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

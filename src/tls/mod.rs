@@ -4,6 +4,7 @@
 mod clients;
 mod error;
 mod files;
+mod own;
 mod sessions;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use rustls::sign::CertifiedKey;
 use clients::Clients;
 pub use error::TlsError;
 use files::Loaded;
+pub use own::{Stream, connect};
 use sessions::Sessions;
 
 /// Where certificates lie, as PEM files.

@@ -10,4 +10,5 @@ mod harness;
 mod reload;
 mod reload_keyspaces;
 mod serving;
+mod tls;
 mod transfer;
