@@ -88,9 +88,9 @@ def turn(method, path):
     if method == "delete":
         # An expiry can only be taken from what is there, and a keyspace goes after what is in it; one that is gone already
         # can be named again where several are dropped.
-        return 5 if "/ttl/" in path else 6 if "/keys/" in path else 8 if path == "/keyspaces" else 7
+        return 4 if "/ttl/" in path else 6 if "/keys/" in path else 8 if path == "/keyspaces" else 7
     if method == "post" and path.endswith("/flush"):
-        return 4
+        return 5
     return {"put": 0, "post": 1, "get": 2, "head": 3}[method]
 
 

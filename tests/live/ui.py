@@ -185,6 +185,24 @@ def conflict(walk):
     checks.equal(client.get("contested").body, b"once more", "and is when asked for")
 
 
+def hint(walk):
+    """An open entry says so when somebody else changes it."""
+    checks, page, client = walk.checks, walk.page, walk.client
+    client.put("watched", b"first", "text/plain")
+    walk.open_key("watched")
+    client.put("watched", b"second", "text/plain")
+    page.get_by_text("This value was changed just now.").wait_for()
+    walk.picture("changed")
+    walk.button("Show it").click()
+    page.locator("pre.shown", has_text="second").wait_for()
+    checks.equal(page.get_by_text("This value was changed just now.").count(), 0, "hints after it was shown")
+    client.delete("watched")
+    page.get_by_text("This value was deleted just now.").wait_for()
+    walk.button("Look again").click()
+    page.get_by_text("This key is not there").wait_for()
+    checks.check(True, "an open entry says when it was changed and when it is gone")
+
+
 def create_and_delete(walk):
     checks, page, client = walk.checks, walk.page, walk.client
     walk.goto("#/keys/default")
@@ -346,7 +364,7 @@ def figures(walk):
     page.screenshot(path=PICTURES / "ui-figures.png", full_page=True)
 
 
-STEPS = [browse, look, edit, conflict, create_and_delete, keyspaces, watch, figures, keyboard_only, themes, every_view]
+STEPS = [browse, look, edit, conflict, hint, create_and_delete, keyspaces, watch, figures, keyboard_only, themes, every_view]
 
 
 def main():

@@ -56,12 +56,12 @@ fn folder(document: &Value, tag: &Value) -> Value {
 fn turn(method: &str, path: &str) -> u8 {
     match method {
         "put" => 0,
-        "post" if path.ends_with("/flush") => 4,
+        "post" if path.ends_with("/flush") => 5,
         "post" => 1,
         "get" => 2,
         "head" => 3,
         // An expiry can only be taken from what is there.
-        _ if path.contains("/ttl/") => 5,
+        _ if path.contains("/ttl/") => 4,
         // Where several are dropped, one that is gone already is no failure.
         _ if path == "/keyspaces" => 7,
         _ => 6,

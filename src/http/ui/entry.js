@@ -49,6 +49,7 @@ class Entry {
 
   async show() {
     this.editing = false;
+    this.following?.abort();
     if (!this.entry) this.place.replaceChildren(loading(6));
     try {
       this.entry = await read(this.keyspace, this.key, this.leaving.signal);
@@ -69,8 +70,36 @@ class Entry {
 
   render() {
     this.body = el("div");
-    this.place.replaceChildren(el("article.entry", {}, this.header(), this.facts(), this.body));
+    this.notice = el("div.notice", { role: "status" });
+    this.place.replaceChildren(el("article.entry", {}, this.header(), this.notice, this.facts(), this.body));
     this.showValue();
+    this.follow();
+  }
+
+  /** Says so when somebody else changes what is shown. A courtesy: whoever saves without having seen it is told then. */
+  async follow() {
+    this.following?.abort();
+    this.following = new AbortController();
+    const { entry } = this;
+    const where = `${api.path("keyspaces", this.keyspace)}/watch`;
+    let isThere = false;
+    try {
+      for await (const { type, data } of api.events(where, { query: { key: this.key, initial: "true" }, signal: this.following.signal, silent: true })) {
+        if (type === "put") {
+          isThere = true;
+          this.tell(JSON.parse(data).etag === entry.etag ? null : "changed");
+        } else if (type === "synced" ? !isThere : ["delete", "expire", "evict", "flush"].includes(type)) {
+          this.tell("deleted");
+        }
+      }
+    } catch {
+      // Without a stream there is no hint; nothing else depends on it.
+    }
+  }
+
+  tell(what) {
+    const show = this.editing ? null : button(what === "changed" ? "Show it" : "Look again", "", () => this.show());
+    this.notice.replaceChildren(...(what ? [el("div.caution", {}, el("p", {}, `This value was ${what} just now.`), show)] : []));
   }
 
   header() {
@@ -266,6 +295,7 @@ class Entry {
 
   close() {
     this.leaving.abort();
+    this.following?.abort();
     this.forgetPicture();
     this.place.replaceChildren();
   }

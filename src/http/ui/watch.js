@@ -9,6 +9,14 @@ const KEPT = 500;
 const SHOWN_VALUE = 300;
 const AGAIN_AFTER_MS = 2000;
 const KINDS = { put: "good", delete: "bad", expire: "warn", evict: "warn", flush: "bad" };
+/** The reasons of a `bye` after which it is worth to come back. */
+const PASSING = new Set(["watch_duration", "draining"]);
+const REASONS = {
+  draining: "it is stopping",
+  durability_lost: "its disk failed",
+  keyspace_dropped: "the keyspace was dropped",
+  watch_duration: "no stream is longer than limits.watch_duration",
+};
 const SAID = {
   synced: "Everything that was there has been shown; from here on it is live.",
   reset: "Changes were missed: the stream was too far behind. It goes on from now.",
@@ -24,6 +32,7 @@ class Watch {
   constructor(main, route) {
     this.space = el("select");
     this.how = select([["prefix", "that start with"], ["key", "called exactly"]], "prefix");
+    this.how.addEventListener("change", () => { this.text.required = this.how.value === "key"; });
     this.text = el("input.mono", { placeholder: "every key", autocomplete: "off", spellcheck: false, autocapitalize: "off" });
     this.initial = el("input", { type: "checkbox" });
     this.values = el("input", { type: "checkbox", checked: true });
@@ -98,7 +107,7 @@ class Watch {
       if (event.id) this.last = event.id;
       if (event.data === "" && event.type === "message") continue;
       this.show(event);
-      if (event.type === "bye") return JSON.parse(event.data || "{}").reason !== "watch_duration";
+      if (event.type === "bye") return !PASSING.has(JSON.parse(event.data || "{}").reason);
     }
     return false;
   }
@@ -110,7 +119,7 @@ class Watch {
     const time = el("time", {}, new Date().toLocaleTimeString(undefined, { hour12: false }));
     const badge = el(`span.badge${KINDS[type] ? `.${KINDS[type]}` : ""}`, {}, type);
     const row = SAID[type]
-      ? el("li.said", {}, time, badge, el("span", {}, told.reason ? `${SAID[type]}: ${told.reason}` : SAID[type]))
+      ? el("li.said", {}, time, badge, el("span", {}, type === "bye" ? `${SAID[type]}: ${REASONS[told.reason] ?? told.reason}.` : SAID[type]))
       : el("li", {}, time, badge, this.what(type, told), this.more(told));
     this.list.prepend(row);
     while (this.list.childElementCount > KEPT) this.list.lastElementChild.remove();
