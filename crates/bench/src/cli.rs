@@ -11,6 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::load::protocol::Protocol;
 use crate::load::{Load, Mix, count_of, usual};
 use crate::rows::{self, ROWS, Setting, say};
+use standpipe_store::Durability;
+
+use crate::store::churn;
 use crate::store::operations::{Operation, Plan};
 use crate::{Failure, Outcome, baseline, disk, server, store};
 
@@ -124,6 +127,35 @@ enum StoreCommand {
     Snapshot {
         #[arg(long)]
         dir: PathBuf,
+    },
+    /// Entries that fall due in one second: latencies before and meanwhile
+    Expiry {
+        /// Where the data directory is made [default: beside this program]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        #[arg(long, default_value = "1M", value_parser = count_of)]
+        entries: u64,
+        /// Nothing is logged
+        #[arg(long)]
+        memory: bool,
+    },
+    /// An hour's coming and going in a bounded keyspace: memory counted and taken
+    Churn {
+        /// Where the data directory is made [default: beside this program]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        #[arg(long, default_value = "256M", value_parser = count_of)]
+        max_bytes: u64,
+        #[arg(long, default_value = "3600k", value_parser = count_of)]
+        changes: u64,
+        #[arg(long, default_value_t = 60.0)]
+        seconds: f64,
+        /// Nothing is logged
+        #[arg(long)]
+        memory: bool,
+        /// Fail where more than so many percent of `max_bytes` are taken
+        #[arg(long)]
+        most_percent: Option<f64>,
     },
     /// Operations from several threads
     Operations {
@@ -257,11 +289,36 @@ fn smoke(program: Option<&Path>, dir: Option<&Path>) -> Outcome<()> {
     rows::run(&ROWS, &setting)
 }
 
-fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()> {
+/// Calls `run` with a directory on a disk that is removed afterwards.
+fn in_new_directory(dir: Option<&Path>, run: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
     let dir = directory(dir)?;
     disk::on_a_disk(&dir)?;
     let made = tempfile::Builder::new().prefix("bench-").tempdir_in(&dir);
     let data = made.map_err(Failure::at(dir.display()))?;
+    run(data.path())
+}
+
+const fn durability(memory: bool) -> Durability {
+    if memory {
+        Durability::Memory
+    } else {
+        Durability::Written
+    }
+}
+
+fn churn(dir: Option<&Path>, plan: &churn::Plan, most_percent: Option<f64>) -> Outcome<()> {
+    in_new_directory(dir, |data| {
+        let churned = plan.run(data)?;
+        say(churned)?;
+        let taken = churned.part() * 100.0;
+        if churned.exceeded() || most_percent.is_some_and(|most| taken > most) {
+            return Err(Failure::of("it took more than it may"));
+        }
+        Ok(())
+    })
+}
+
+fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()> {
     let plan = plan(Plan {
         operation: Operation::Get,
         threads: 2,
@@ -270,11 +327,13 @@ fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()
         duration: Duration::from_secs(2),
         count: u64::MAX,
     });
-    say(format_args!(
-        "store {:?}: {}",
-        plan.operation,
-        plan.run(data.path())?
-    ))
+    in_new_directory(dir, |data| {
+        say(format_args!(
+            "store {:?}: {}",
+            plan.operation,
+            plan.run(data)?
+        ))
+    })
 }
 
 fn store_command(command: StoreCommand) -> Outcome<()> {
@@ -294,6 +353,29 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
                 "made in {} us, {bytes} bytes, {entries} entries",
                 took.as_micros()
             ))
+        }
+        StoreCommand::Expiry {
+            dir,
+            entries,
+            memory,
+        } => in_new_directory(dir.as_deref(), |data| {
+            say(store::expiry::run(data, entries, durability(memory))?)
+        }),
+        StoreCommand::Churn {
+            dir,
+            max_bytes,
+            changes,
+            seconds: time,
+            memory,
+            most_percent,
+        } => {
+            let plan = churn::Plan {
+                durability: durability(memory),
+                max_bytes,
+                changes,
+                duration: seconds(time)?,
+            };
+            churn(dir.as_deref(), &plan, most_percent)
         }
         StoreCommand::Operations {
             operation,

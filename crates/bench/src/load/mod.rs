@@ -4,7 +4,7 @@
 //! nothing of who the server is.
 
 mod connection;
-mod histogram;
+pub(crate) mod histogram;
 pub(crate) mod protocol;
 
 use std::fmt;

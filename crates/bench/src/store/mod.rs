@@ -1,5 +1,7 @@
 //! Benchmarks of the store alone, without HTTP: filling, opening, changes and reads from several threads, snapshots.
 
+pub(crate) mod churn;
+pub(crate) mod expiry;
 pub(crate) mod operations;
 
 use std::fmt;

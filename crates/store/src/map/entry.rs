@@ -95,6 +95,12 @@ impl Entry {
         entry
     }
 
+    /// The same entry in an allocation of its own.
+    pub(crate) fn copied(&self) -> Self {
+        let head = *self.head();
+        Self(ThinArc::from_header_and_slice(head, self.bytes()))
+    }
+
     fn build(packed: u64, prefix: &[u8], key: &[u8], value_len: usize) -> Self {
         const ZEROS: &[u8] = &[0; 4096];
         let len = prefix.len() + key.len() + value_len;

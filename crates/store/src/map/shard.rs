@@ -82,9 +82,16 @@ pub(crate) struct Shard {
     pub(super) pinned: u64,
     /// The most that it may cost.
     pub(super) share: Option<u64>,
+    /// What has gone, but by the hand of the order, since everything was last copied to another place.
+    pub(super) vacated: u64,
+    /// The next slot to be copied, where that is going on.
+    pub(super) tidied: Option<u32>,
     /// Who leaves when room is needed; only where somebody may.
     pub(super) sieve: Option<Box<Sieve>>,
 }
+
+/// Allocations above this have pages of their own, or share them with few.
+const SHARED_PAGES: u64 = 16 << 10;
 
 /// Whether an entry may leave for room. A mark of a deletion stands for a promise; what a source wrote is not ours.
 fn may_leave(entry: &Entry) -> bool {
@@ -232,6 +239,17 @@ impl Shard {
         old
     }
 
+    /// How many slots there are, the empty ones included.
+    pub(super) fn slot_count(&self) -> u32 {
+        slot32(self.slots.len())
+    }
+
+    /// Copies an entry to another place in memory, unless it is so large that it shares none. Returns what was there.
+    pub(super) fn renew(&mut self, slot: u32) -> Option<Entry> {
+        let place = self.slots.get_mut(index(slot))?.as_mut()?;
+        (place.footprint() <= SHARED_PAGES).then(|| std::mem::replace(place, place.copied()))
+    }
+
     pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
         if let Some(sieve) = &mut self.sieve {
             sieve.remove(slot);
@@ -279,6 +297,7 @@ impl Shard {
     fn count_out(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used -= cost;
+        self.vacated += cost;
         if entry.is_tombstone() {
             self.mark_bytes -= cost;
         } else {

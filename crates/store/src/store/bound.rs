@@ -229,6 +229,7 @@ impl Core {
         if shard.share().is_none() {
             return (left, Ok(()));
         }
+        shard.tidy(&mut left.victims);
         let cost = match fitting(shard, Brought::Entry(entry)) {
             Ok(cost) => cost,
             Err(why) => return (left, Err(why)),
