@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tempfile::TempDir;
 
 use crate::load::protocol::Protocol;
 use crate::load::{Load, Mix, count_of, usual};
@@ -14,6 +15,7 @@ use crate::rows::{self, ROWS, Setting, say};
 use standpipe_store::Durability;
 
 use crate::store::churn;
+use crate::store::lists;
 use crate::store::operations::{Operation, Plan};
 use crate::{Failure, Outcome, baseline, disk, server, store};
 
@@ -97,7 +99,7 @@ struct RowArguments {
     rounds: usize,
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Entries of rows 7 to 11
+    /// Entries of rows 7 to 11 and 17
     #[arg(long, default_value = "5M", value_parser = count_of)]
     entries: u64,
     #[arg(long, default_value_t = 64)]
@@ -156,6 +158,18 @@ enum StoreCommand {
         /// Fail where more than so many percent of `max_bytes` are taken
         #[arg(long)]
         most_percent: Option<f64>,
+    /// Pages of a list at random places, beside a writer
+    Lists {
+        /// Where the data directory is made [default: beside this program]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        #[arg(long, default_value = "5M", value_parser = count_of)]
+        entries: u64,
+        /// Keys of a page
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
     },
     /// Operations from several threads
     Operations {
@@ -319,6 +333,8 @@ fn churn(dir: Option<&Path>, plan: &churn::Plan, most_percent: Option<f64>) -> O
 }
 
 fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()> {
+fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()> {
+    let data = data_directory(dir)?;
     let plan = plan(Plan {
         operation: Operation::Get,
         threads: 2,
@@ -334,6 +350,14 @@ fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()
             plan.run(data)?
         ))
     })
+}
+
+/// A data directory on a disk, which leaves with what this returns.
+fn data_directory(dir: Option<&Path>) -> Outcome<TempDir> {
+    let dir = directory(dir)?;
+    disk::on_a_disk(&dir)?;
+    let made = tempfile::Builder::new().prefix("bench-").tempdir_in(&dir);
+    made.map_err(Failure::at(dir.display()))
 }
 
 fn store_command(command: StoreCommand) -> Outcome<()> {
@@ -376,6 +400,19 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
                 duration: seconds(time)?,
             };
             churn(dir.as_deref(), &plan, most_percent)
+        StoreCommand::Lists {
+            dir,
+            entries,
+            limit,
+            seconds: time,
+        } => {
+            let plan = lists::Plan {
+                entries,
+                limit,
+                duration: seconds(time)?,
+            };
+            let data = data_directory(dir.as_deref())?;
+            say(plan.run(data.path())?)
         }
         StoreCommand::Operations {
             operation,
