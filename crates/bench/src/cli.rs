@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tempfile::TempDir;
 
 use crate::load::protocol::Protocol;
 use crate::load::{Load, Mix, count_of, usual};
@@ -158,6 +157,7 @@ enum StoreCommand {
         /// Fail where more than so many percent of `max_bytes` are taken
         #[arg(long)]
         most_percent: Option<f64>,
+    },
     /// Pages of a list at random places, beside a writer
     Lists {
         /// Where the data directory is made [default: beside this program]
@@ -333,8 +333,6 @@ fn churn(dir: Option<&Path>, plan: &churn::Plan, most_percent: Option<f64>) -> O
 }
 
 fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()> {
-fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()> {
-    let data = data_directory(dir)?;
     let plan = plan(Plan {
         operation: Operation::Get,
         threads: 2,
@@ -350,14 +348,6 @@ fn operations(dir: Option<&Path>, plan: impl FnOnce(Plan) -> Plan) -> Outcome<()
             plan.run(data)?
         ))
     })
-}
-
-/// A data directory on a disk, which leaves with what this returns.
-fn data_directory(dir: Option<&Path>) -> Outcome<TempDir> {
-    let dir = directory(dir)?;
-    disk::on_a_disk(&dir)?;
-    let made = tempfile::Builder::new().prefix("bench-").tempdir_in(&dir);
-    made.map_err(Failure::at(dir.display()))
 }
 
 fn store_command(command: StoreCommand) -> Outcome<()> {
@@ -400,6 +390,7 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
                 duration: seconds(time)?,
             };
             churn(dir.as_deref(), &plan, most_percent)
+        }
         StoreCommand::Lists {
             dir,
             entries,
@@ -411,8 +402,7 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
                 limit,
                 duration: seconds(time)?,
             };
-            let data = data_directory(dir.as_deref())?;
-            say(plan.run(data.path())?)
+            in_new_directory(dir.as_deref(), |data| say(plan.run(data)?))
         }
         StoreCommand::Operations {
             operation,
