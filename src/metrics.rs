@@ -117,6 +117,8 @@ impl ConfigMetrics {
 pub struct HttpMetrics {
     /// Bytes of request bodies that are held now.
     pub inflight_bytes: Figure,
+    /// Watches that are open.
+    pub watchers: Figure,
     /// 1 when requests are served as usual.
     pub ready: Figure,
     /// Connections that were closed because their address had as many as it may.
@@ -341,6 +343,7 @@ impl Metrics {
             Unit::Bytes,
             inflight,
         );
+        registry.register("watchers", "Watches that are open", http.watchers.clone());
         registry.register(
             "http_connections_refused",
             "Connections closed because their address had limits.connections_per_address",

@@ -217,6 +217,7 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
                 value::within(value::number(text)?, 1, 1 << 30, "from 1 to 1073741824")
             })?,
             history_bytes: words.length("watch.history_bytes", 1 << 10, 1 << 40)?,
+            heartbeat: words.span("watch.heartbeat", Duration::from_millis(100), DAY)?,
         },
         keyspaces: Vec::new(),
         on_sync_error: words.read("log.on_sync_error", |text| {
@@ -353,6 +354,9 @@ fn limits(words: &Wordbook<'_>) -> Result<server::Limits, ConfigError> {
             value::within(value::number(text)?, 1, 1_000_000, shown).map(Some)
         })?,
         keyspaces: words.read("limits.keyspaces", |text| {
+            value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
+        })?,
+        watchers: words.read("limits.watchers", |text| {
             value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
         })?,
         watch_duration: words.read("limits.watch_duration", |text| {

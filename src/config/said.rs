@@ -159,10 +159,10 @@ sections! {
     limits: Limits {
         key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, connections_per_address: Text,
         head_timeout: Text,
-        body_stall: Text, read_stall: Text, keyspaces: Text, watch_duration: Text, json_bytes: Text,
+        body_stall: Text, read_stall: Text, keyspaces: Text, watchers: Text, watch_duration: Text, json_bytes: Text,
         batch_operations: Text, batch_bytes: Text, batch_answer_bytes: Text; later {}
     }
-    watch: Watch { history_events: Text, history_bytes: Text; later {} }
+    watch: Watch { history_events: Text, history_bytes: Text, heartbeat: Text; later {} }
     logging: Logging { level: Text, format: Text, access: Text; later {} }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Batch, Conditions, Delete, Done, Draft, Durability, Entry, Facts, Failure, Increment,
-    Incremented, Operation, Page, Put, Touched, Version, embedded,
+    Incremented, NotKept, Operation, Page, Put, Touched, Version, Watch, Watching, embedded,
 };
 
 /// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
@@ -156,6 +156,13 @@ impl Entries {
     ) -> Result<Batch, Failure> {
         match self {
             Self::Embedded(entries) => entries.batch(operations, until).await,
+        }
+    }
+
+    /// Follows the changes.
+    pub fn watch(&self, watching: Watching) -> Result<Watch, NotKept> {
+        match self {
+            Self::Embedded(entries) => entries.watch(watching).map(Watch::Embedded),
         }
     }
 

@@ -6,6 +6,7 @@ mod embedded;
 mod entries;
 mod operation;
 mod policy;
+mod watching;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, d
 pub use entries::Entries;
 pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
 pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
+pub use watching::{
+    Begin, End, Event, Filter, NotKept, Place, TextKind, Told, Watch, Watching, What,
+};
 
 use crate::metrics::StoreMetrics;
 
@@ -372,6 +376,13 @@ impl Engine {
     pub fn observe(&self, metrics: &StoreMetrics) {
         match self {
             Self::Embedded(embedded) => embedded.observe(metrics),
+        }
+    }
+
+    /// Ends all watches; those that are begun later end at once.
+    pub fn end_watches(&self) {
+        match self {
+            Self::Embedded(embedded) => embedded.end_watches(),
         }
     }
 

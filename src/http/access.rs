@@ -94,6 +94,7 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::GetKey
         | Operation::HeadKey
         | Operation::ListKeys
+        | Operation::Watch
         | Operation::GetEntry
         | Operation::GetTtl
         | Operation::GetCounter => Right::OnKeyspace(Verb::Read),

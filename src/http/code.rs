@@ -90,6 +90,8 @@ codes! {
         "A keyspace can become memory, or cease to be, only while it is empty; synced and written can be exchanged at any time. Nothing was changed. Empty the keyspace first, or make another one."
     KeyspaceProtected "keyspace_protected" CONFLICT "This keyspace cannot be dropped"
         "The keyspace default always exists, because /v1/ and /flush are its addresses. Nothing was dropped. Empty it with POST /flush instead."
+    Compacted "compacted" GONE "The events are not kept any more"
+        "A watch can only go on from an event while everything behind that event is kept: watch.history_events and watch.history_bytes say how much that is, and a crash may take back what was not yet on disk. Begin the watch again without since; with initial=true it tells what is there first."
     ConditionFailed "condition_failed" PRECONDITION_FAILED "The condition does not hold"
         "If-Match names a version that is not the current one, or If-None-Match one that is. Nothing was changed. The ETag header of this answer is the current version; without one the key is absent. Read the value again, decide again, and send the request with the new version."
     ValueTooLarge "value_too_large" PAYLOAD_TOO_LARGE "The value is too large"

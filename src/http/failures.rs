@@ -81,6 +81,11 @@ failures! {
         InvalidParameter UnknownParameter InvalidCursor KeyspaceNotFound TokenRequired Forbidden WrongHost Starting
         Overloaded DurabilityLost
     ]
+    /// Of following changes.
+    WatchFailures [
+        InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyspaceNotFound Compacted TokenRequired Forbidden
+        WrongHost Starting Overloaded
+    ]
     /// Of reading when a value leaves.
     TtlReadFailures: KeyReadFailures []
     /// Of changing what is there already.

@@ -18,6 +18,12 @@ pub struct Limits {
     pub json_bytes: usize,
     /// What a batch may be.
     pub batch: BatchLimits,
+    /// The most watches at one time.
+    pub watchers: usize,
+    /// How long one watch may last; `None` is as long as its client wants.
+    pub watch_duration: Option<Duration>,
+    /// The time between two signs of life on a watch.
+    pub watch_heartbeat: Duration,
     /// Every limit of the service, as `/limits` shows it.
     pub shown: Vec<Limit>,
 }

@@ -21,6 +21,11 @@ use super::service::Service;
 use super::worker::Worker;
 use crate::tls::Tls;
 
+/// Bytes of a stream's pieces that a connection gathers before it wants them sent.
+const STREAM_BYTES: usize = 16 << 10;
+/// Bytes that the kernel takes before those that it took have left.
+const UNSENT_BYTES: u32 = 128 << 10;
+
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenerOptions {
@@ -98,6 +103,7 @@ impl Listener {
             .shutdown_timeout(whole_seconds(options.drain_timeout))
             .tcp_nodelay(true)
             .h1_allow_half_closed(false)
+            .h1_write_buffer_size(STREAM_BYTES)
             .on_connect(on_connect)
             .disable_signals();
         for socket in sockets {
@@ -181,6 +187,7 @@ fn receive(stream: &TcpStream, extensions: &mut Extensions, service: &Service) {
     if let Some(present) = service.addresses.enter(peer.ip()) {
         extensions.insert(present);
         cut_stopped_readers(&socket, service.limits().read_stall);
+        bound_unsent(&socket);
         return;
     }
     service.metrics.http.connections_refused.inc();
@@ -195,6 +202,14 @@ fn receive(stream: &TcpStream, extensions: &mut Extensions, service: &Service) {
 fn cut_stopped_readers(socket: &SockRef<'_>, stall: Duration) {
     if let Err(error) = socket.set_tcp_user_timeout(Some(stall)) {
         tracing::debug!(%error, "the deadline for readers could not be set on a connection");
+    }
+}
+
+/// Bounds what the kernel takes from us before the reader's side wants it: a stopped reader of a stream would otherwise
+/// cost megabytes of it.
+fn bound_unsent(socket: &SockRef<'_>) {
+    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(%error, "what may wait unsent could not be bounded on a connection");
     }
 }
 

@@ -50,6 +50,7 @@ mod token;
 mod ttl;
 mod ui;
 mod values;
+mod watch;
 mod worker;
 
 pub use gate::Access;

@@ -52,6 +52,34 @@ pub(crate) fn ttl_of(text: &str) -> Result<Ttl, String> {
     }
 }
 
+/// A parameter that is `true` or `false`; absent is false.
+pub(crate) fn flag(query: &Query<'_>, name: &str) -> Result<bool, Problem> {
+    match query.value(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            let detail = format!("{name}={other:?} is not known: give true or false");
+            Err(Problem::new(Code::InvalidParameter, detail))
+        }
+    }
+}
+
+/// A parameter that is a time.
+pub(crate) fn time(query: &Query<'_>, name: &str) -> Result<Option<Duration>, Problem> {
+    let Some(text) = query.value(name) else {
+        return Ok(None);
+    };
+    match ttl_of(text) {
+        Ok(Ttl::After(time)) => Ok(Some(time)),
+        Ok(Ttl::Forever | Ttl::Unspecified) | Err(_) => {
+            let detail = format!(
+                "{name}={text:?} is no time: give 500ms, 90s, 15m, 2h or a number of seconds from 1 on"
+            );
+            Err(Problem::new(Code::InvalidParameter, detail))
+        }
+    }
+}
+
 /// `?durability=`: `written`, `synced`, or `memory`, which no request can choose.
 pub(crate) fn durability(query: &Query<'_>) -> Result<Option<Durability>, Problem> {
     match query.value("durability") {

@@ -39,6 +39,12 @@ impl From<Refusal> for Problem {
             Refusal::KeyspaceNotFound { .. } | Refusal::NoName { .. } => {
                 Self::new(Code::KeyspaceNotFound, detail)
             }
+            Refusal::Compacted => Self::new(
+                Code::Compacted,
+                format!(
+                    "{detail}; read what is there again and go on from now: initial=true does both"
+                ),
+            ),
             Refusal::CounterOutOfRange { .. } => Self::new(
                 Code::CounterOutOfRange,
                 format!("{detail}; nothing was changed"),

@@ -50,6 +50,8 @@ pub(crate) enum Operation {
     PutKeyspace,
     /// `DELETE /keyspaces/{ks}`
     DropKeyspace,
+    /// `GET /keyspaces/{ks}/watch`
+    Watch,
     /// `POST /keyspaces/{ks}/flush`
     FlushKeyspace,
     /// `DELETE /flush`
@@ -124,6 +126,7 @@ impl Operation {
         Self::GetCounter,
         Self::AddToCounter,
         Self::Batch,
+        Self::Watch,
         Self::FlushKeyspace,
         Self::FlushByDelete,
         Self::FlushByPost,
@@ -165,6 +168,7 @@ impl Operation {
             Self::GetCounter => "get_counter",
             Self::AddToCounter => "add_to_counter",
             Self::Batch => "batch",
+            Self::Watch => "watch",
             Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
             Self::Lookup | Self::HeadLookup => "lookup",
             Self::Health => "health",
@@ -206,6 +210,7 @@ impl Operation {
             | Self::GetCounter
             | Self::AddToCounter
             | Self::Batch
+            | Self::Watch
             | Self::FlushKeyspace
             | Self::FlushByDelete
             | Self::FlushByPost
@@ -268,7 +273,7 @@ fn resource(path: &str) -> Option<&str> {
     Some(resource)
 }
 
-/// A set of paths and what can be done with each method there. HEAD is listed wherever GET is.
+/// A set of paths and what can be done with each method there. HEAD is listed wherever GET is, a watch aside.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// The paths.
@@ -370,6 +375,12 @@ pub(crate) static ROUTES: &[Route] = &[
         pattern: Pattern::Of("batch"),
         operations: &[(Method::POST, Operation::Batch)],
         allow: "POST",
+    },
+    // No HEAD: a stream has nothing to tell before it runs.
+    Route {
+        pattern: Pattern::Of("watch"),
+        operations: &[(Method::GET, Operation::Watch)],
+        allow: "GET",
     },
     Route {
         pattern: Pattern::Of("flush"),
@@ -480,8 +491,12 @@ mod tests {
     }
 
     #[test]
-    fn head_is_served_wherever_get_is() {
+    fn head_is_served_wherever_get_is_but_for_a_watch() {
         for route in ROUTES {
+            if route.pattern == Pattern::Of("watch") {
+                assert_eq!(route.allow, "GET");
+                continue;
+            }
             let served =
                 |wanted: Method| route.operations.iter().any(|(method, _)| *method == wanted);
             assert_eq!(

@@ -14,6 +14,7 @@ use super::gate::{Access, Gate};
 use super::guard::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;
+use super::watch::Seats;
 use crate::keyspace::{Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
 
@@ -59,6 +60,7 @@ pub struct Service {
     keyspaces: OnceLock<Keyspaces>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
+    pub(super) watchers: Seats,
     pub(super) hosts: Hosts,
     pub(super) gate: Gate,
     pub(super) addresses: Arc<Addresses>,
@@ -75,6 +77,7 @@ impl Service {
             metrics.http.inflight_bytes.clone(),
         );
         Self {
+            watchers: Seats::new(metrics.http.watchers.clone()),
             phase: AtomicU8::new(STARTING),
             since: Instant::now(),
             opening,

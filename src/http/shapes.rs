@@ -160,6 +160,22 @@ parameters! {
             ));
         parameter("cursor", ParameterIn::Query, "Where the page before ended, as it was given; `prefix`, `delimiter` and `after` are then absent or as they were");
     ]
+    /// What is followed, from where, and for how long.
+    WatchParameters [
+        parameter("key", ParameterIn::Query, "Only this key; not together with `prefix`");
+        parameter("prefix", ParameterIn::Query, "Only keys that begin so");
+        parameter("since", ParameterIn::Query, "Go on behind the event with this id; 410 where that is not kept any more");
+        parameter("initial", ParameterIn::Query, "Begin with what is there")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true", "false"])).build()));
+        parameter("values", ParameterIn::Query, "Tell the values with each `put`")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["true", "false"])).build()));
+        parameter("limit", ParameterIn::Query, "End after so many events, `synced` aside")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build()))
+            .example(Some(json!(5)));
+        parameter("timeout", ParameterIn::Query, "End after this time: `500ms`, `90s`, `15m`, `2h`, or a number of seconds")
+            .example(Some(json!("5s")));
+        parameter("Last-Event-ID", ParameterIn::Header, "Go on behind the event with this id, or with `reset` where that is not kept any more; wins over `since`");
+    ]
     /// Whether to list each check.
     Verbose [
         parameter("verbose", ParameterIn::Query, "List each check")

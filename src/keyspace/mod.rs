@@ -9,6 +9,7 @@ mod defined;
 mod expiry;
 mod listing;
 mod values;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use tokio::sync::Mutex;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    CloseError, Compacted, Conditions, Draft, Durability, Engine, Entry, Eviction, Failure, Health,
-    Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening, Policy, Progress, Version, Versions,
+    Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
+    Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
+    Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -112,6 +114,11 @@ impl Keyspaces {
     /// Writes the current figures into `metrics`.
     pub fn observe(&self, metrics: &StoreMetrics) {
         self.engine.observe(metrics);
+    }
+
+    /// Ends all watches; those that are begun later end at once.
+    pub fn end_watches(&self) {
+        self.engine.end_watches();
     }
 
     /// Makes everything durable and ends. Blocks.

@@ -171,6 +171,9 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
+    /// A watch cannot go on from there.
+    #[error("the events behind that one are not kept any more, or it was never one of this store")]
+    Compacted,
     /// The engine did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),

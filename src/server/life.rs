@@ -191,6 +191,8 @@ impl Life {
             () = sleep(self.reload.options.shutdown_delay) => {}
             () = self.stop.asked_again() => {}
         }
+        // An open stream has no end of its own: it would hold the listener for the whole `drain_timeout`.
+        keyspaces.end_watches();
         // The listener gives up after `drain_timeout` by itself.
         tokio::select! {
             () = self.stopper.drain() => {}
@@ -302,6 +304,9 @@ pub(super) fn http_limits(options: &Options) -> http::Limits {
             bytes: options.limits.batch_bytes,
             answer_bytes: options.limits.batch_answer_bytes,
         },
+        watchers: options.limits.watchers,
+        watch_duration: options.limits.watch_duration,
+        watch_heartbeat: options.watch.heartbeat,
         shown: limits(options),
     }
 }
@@ -366,6 +371,7 @@ fn limits(options: &Options) -> Vec<Limit> {
         time("limits.body_stall", limits.body_stall),
         time("limits.read_stall", limits.read_stall),
         count("limits.keyspaces", limits.keyspaces, "keyspaces"),
+        count("limits.watchers", limits.watchers, "watches"),
         perhaps("limits.watch_duration", limits.watch_duration),
         count(
             "watch.history_events",
@@ -373,6 +379,7 @@ fn limits(options: &Options) -> Vec<Limit> {
             "events",
         ),
         count("watch.history_bytes", options.watch.history_bytes, "bytes"),
+        time("watch.heartbeat", options.watch.heartbeat),
         time("server.keep_alive", options.keep_alive),
         time("server.read_wait", options.read_wait),
         time("server.shutdown_delay", options.shutdown_delay),

@@ -105,6 +105,8 @@ pub struct Limits {
     pub keyspaces: usize,
     /// `limits.watch_duration`: how long one watch may last; `None` is as long as its client wants.
     pub watch_duration: Option<Duration>,
+    /// `limits.watchers`: the most watches at one time.
+    pub watchers: usize,
 }
 
 impl Default for Limits {
@@ -124,17 +126,20 @@ impl Default for Limits {
             connections_per_address: Some(12_500),
             keyspaces: 256,
             watch_duration: None,
+            watchers: 20_000,
         }
     }
 }
 
-/// How far back a watch can resume.
+/// How far back a watch can resume, and its signs of life.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Watch {
     /// `watch.history_events`: the most events that are kept.
     pub history_events: usize,
     /// `watch.history_bytes`: the most bytes that they take.
     pub history_bytes: usize,
+    /// `watch.heartbeat`: the time between two signs of life on a watch.
+    pub heartbeat: Duration,
 }
 
 impl Default for Watch {
@@ -142,6 +147,7 @@ impl Default for Watch {
         Self {
             history_events: 100_000,
             history_bytes: 64 << 20,
+            heartbeat: Duration::from_secs(15),
         }
     }
 }

@@ -38,11 +38,13 @@ const AT_ONCE: &[&str] = &[
     "limits.read_stall",
     "limits.value_bytes",
     "limits.watch_duration",
+    "limits.watchers",
     "logging.access",
     "logging.level",
     "server.allowed_hosts",
     "server.reload_interval",
     "server.shutdown_delay",
+    "watch.heartbeat",
     "watch.history_bytes",
     "watch.history_events",
 ];

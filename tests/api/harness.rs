@@ -307,6 +307,24 @@ impl Client {
         Ok(answer)
     }
 
+    /// The next chunk of a chunked answer whose head has been read; `None` at its end.
+    pub(crate) fn read_chunk(&mut self) -> Option<Vec<u8>> {
+        let end = loop {
+            if let Some(end) = find(&self.rest, b"\r\n") {
+                break end;
+            }
+            self.fill().unwrap();
+        };
+        let line = String::from_utf8(self.rest.drain(..end + 2).collect()).unwrap();
+        let len = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        while self.rest.len() < len + 2 {
+            self.fill().unwrap();
+        }
+        let chunk = self.rest.drain(..len).collect();
+        self.rest.drain(..2);
+        (len > 0).then_some(chunk)
+    }
+
     fn fill(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; 65_536];
         let len = self.stream.read(&mut buffer)?;

@@ -235,7 +235,7 @@ async fn wait(store: &Store, read_wait: Duration, level: Level, seen: u64) -> Re
 }
 
 /// `None` where nothing is logged and nothing is waited for.
-fn level(until: Durability) -> Option<Level> {
+pub(super) fn level(until: Durability) -> Option<Level> {
     match until {
         Durability::Memory => None,
         Durability::Written => Some(Level::Written),

@@ -6,6 +6,7 @@ mod keyspaces;
 mod operations;
 #[cfg(test)]
 mod tests;
+mod watching;
 mod words;
 
 use std::fs::{self, File};
@@ -24,6 +25,7 @@ use crate::metrics::StoreMetrics;
 pub use entries::Draft;
 pub(super) use entries::Entries;
 pub use standpipe_store::Options as StoreOptions;
+pub(super) use watching::{Event, Watch};
 
 /// The keyspace that always exists.
 const DEFAULT: &str = "default";
@@ -221,6 +223,10 @@ impl Embedded {
         metrics.failed.set(u64::from(health.lost.is_some()));
         metrics.disk_full.set(u64::from(health.disk_full));
         metrics.quarantined.set(u64::from(health.quarantined));
+    }
+
+    pub(super) fn end_watches(&self) {
+        self.store.end_watches();
     }
 
     pub(super) fn close(&self) -> Result<(), CloseError> {

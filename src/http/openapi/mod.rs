@@ -18,6 +18,7 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 use super::code::Code;
 use super::{
     batch, counters, entries, keyspace_values, listing, lookup, operations, probes, ttl, values,
+    watch,
 };
 use super::{keyspaces, prefixes};
 
@@ -87,7 +88,7 @@ fn document() -> Value {
     paths(
         values::get, values::head, values::put, values::delete,
         keyspace_values::get, keyspace_values::head, keyspace_values::put, keyspace_values::delete,
-        listing::list, prefixes::delete, entries::get, keyspace_values::flush,
+        listing::list, prefixes::delete, entries::get, watch::watch, keyspace_values::flush,
         keyspaces::list, keyspaces::drop_all, keyspaces::get, keyspaces::put, keyspaces::drop_one,
         ttl::get, ttl::put, ttl::delete,
         counters::get, counters::add, batch::batch,

@@ -25,7 +25,7 @@ use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
     batch, counters, entries, keyspace_values, listing, lookup, operations, pages, probes, ttl, ui,
-    values,
+    values, watch,
 };
 use crate::metrics::{Counter, Durations};
 
@@ -58,7 +58,6 @@ impl Worker {
         async move {
             let began = Instant::now();
             let (counted, result) = dispatch(&mut call).await;
-            let result = settle(&call, result).await;
             let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
             let gate = &worker.service.gate;
@@ -102,21 +101,6 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
         },
     };
     (counted, result)
-}
-
-/// That a keyspace is not there is told once it is on disk: a crash must not bring back what was told to be dropped. What
-/// else is not there is waited for where it is looked for.
-#[inline]
-async fn settle(
-    call: &Call,
-    result: Result<HttpResponse, Problem>,
-) -> Result<HttpResponse, Problem> {
-    if let Err(problem) = &result
-        && problem.code() == Code::KeyspaceNotFound
-    {
-        call.keyspaces()?.settled().await?;
-    }
-    result
 }
 
 /// A browser's question whether a page may send a request, which comes without the request's own token and at any time.
@@ -174,6 +158,7 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::GetKeyspace => keyspaces::get(call).await,
         Operation::PutKeyspace => keyspaces::put(call).await,
         Operation::DropKeyspace => keyspaces::drop_one(call).await,
+        Operation::Watch => watch::watch(call),
         Operation::FlushKeyspace => keyspace_values::flush(call).await,
         Operation::FlushByDelete => operations::flush_by_delete(call).await,
         Operation::FlushByPost => operations::flush_by_post(call).await,

@@ -30,6 +30,9 @@ fn starting() -> Arc<Service> {
                 bytes: 1000,
                 answer_bytes: 1000,
             },
+            watchers: 1,
+            watch_duration: None,
+            watch_heartbeat: Duration::from_secs(1),
             shown: Vec::new(),
         },
     };

@@ -2,7 +2,6 @@
 
 pub(crate) mod churn;
 pub(crate) mod expiry;
-pub(crate) mod lists;
 pub(crate) mod operations;
 
 use std::fmt;

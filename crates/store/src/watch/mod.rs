@@ -124,6 +124,8 @@ pub(crate) struct Hub {
     watchers: AtomicUsize,
     /// Behind which place each keyspace came into being, where that was not before the ring begins.
     births: Mutex<HashMap<u32, Position>>,
+    /// Nobody is served any more.
+    ended: AtomicBool,
     rung: AtomicBool,
     stop: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -170,6 +172,7 @@ impl Hub {
             desk: Mutex::default(),
             watchers: AtomicUsize::new(0),
             births: Mutex::new(refill.births),
+            ended: AtomicBool::new(false),
             rung: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             thread: Mutex::new(None),
@@ -347,6 +350,7 @@ impl Hub {
 
     /// Ends all watches; those to come end at once.
     pub(crate) fn end_watches(&self) {
+        self.ended.store(true, Ordering::SeqCst);
         let wakers = self.desk.lock().end();
         for waker in wakers {
             waker.wake();

@@ -1,6 +1,7 @@
 //! One watcher: a place in the ring, and a seat at the hub's desk. It must not know what is done with the events.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::Hub;
@@ -56,6 +57,11 @@ impl Watcher {
     /// What it hears of.
     pub fn filter(&self) -> &Filter {
         &self.filter
+    }
+
+    /// Whether nobody is told anything any more.
+    pub fn has_ended(&self) -> bool {
+        self.hub.ended.load(Ordering::Relaxed)
     }
 
     /// Everything up to here has been told; a watch may go on from it.
