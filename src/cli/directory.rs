@@ -16,7 +16,6 @@ impl From<OpenError> for Failure {
             ErrorClass::InUse => Exit::IN_USE,
             ErrorClass::Data => Exit::DATA,
             ErrorClass::Io => Exit::IO,
-            ErrorClass::Config => Exit::CONFIG,
         };
         Self::new(exit, error)
     }

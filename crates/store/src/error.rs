@@ -55,18 +55,6 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
-    /// The configuration asks for a durability that the stored keyspace cannot take.
-    #[error(
-        "keyspaces.{keyspace}.durability: cannot change from {stored} to {asked} while the keyspace holds entries: flush it first, or keep {stored}"
-    )]
-    DurabilityFixed {
-        /// The keyspace.
-        keyspace: String,
-        /// What it is.
-        stored: Durability,
-        /// What was asked for.
-        asked: Durability,
-    },
 }
 
 /// How a process that met an [`OpenError`] should class it.
@@ -78,8 +66,6 @@ pub enum ErrorClass {
     Data,
     /// The disk failed.
     Io,
-    /// The configuration does not fit the data.
-    Config,
 }
 
 impl OpenError {
@@ -91,7 +77,6 @@ impl OpenError {
                 ErrorClass::Data
             }
             Self::SyncFailed { .. } | Self::Io { .. } => ErrorClass::Io,
-            Self::DurabilityFixed { .. } => ErrorClass::Config,
         }
     }
 

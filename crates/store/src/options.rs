@@ -106,8 +106,6 @@ pub struct Options {
     pub history_events: usize,
     /// Most bytes of such events.
     pub history_bytes: u64,
-    /// What `default` should be; `None` leaves it as stored (`synced` when new).
-    pub default_durability: Option<Durability>,
 }
 
 impl Default for Options {
@@ -126,7 +124,6 @@ impl Default for Options {
             room_wait: Duration::from_secs(5),
             history_events: 100_000,
             history_bytes: 64 << 20,
-            default_durability: None,
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    /// As in `sysexits.h`: 65 data refused, 69 directory in use, 74 I/O, 78 configuration.
+    /// As in `sysexits.h`: 65 data refused, 69 directory in use, 74 I/O.
     pub fn exit_code(&self) -> u8 {
         self.exit_code
     }
@@ -62,7 +62,6 @@ impl From<standpipe_store::OpenError> for OpenError {
             ErrorClass::InUse => 69,
             ErrorClass::Data => 65,
             ErrorClass::Io => 74,
-            ErrorClass::Config => 78,
         };
         Self {
             message: error.to_string(),

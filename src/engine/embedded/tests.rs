@@ -17,7 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn engine(machine: &SimDir, durability: Option<standpipe_store::Durability>) -> Embedded {
     let store = StoreOptions {
         segment_bytes: 1 << 20,
-        default_durability: durability,
         ..StoreOptions::default()
     };
     let options = Options {
@@ -25,7 +24,13 @@ fn engine(machine: &SimDir, durability: Option<standpipe_store::Durability>) -> 
         read_wait: PATIENCE,
         store,
     };
-    Embedded::open(Arc::new(machine.clone()), options, &Opening::default()).unwrap()
+    let engine = Embedded::open(Arc::new(machine.clone()), options, &Opening::default()).unwrap();
+    if let Some(durability) = durability {
+        let policy = standpipe_store::Policy::of(durability);
+        let set = engine.store.set_keyspace("default", &policy, usize::MAX);
+        standpipe_store::block_on(set).unwrap();
+    }
+    engine
 }
 
 /// Holds every sync of the log until it is released or dropped: a test that fails must not wait for the disk for ever.

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Durability, Keyspace, Level, Meta, Options, Progress, Store, block_on,
+    Clock, Conditions, Durability, Keyspace, Level, Meta, Options, Policy, Progress, Store,
+    block_on,
 };
 
 use crate::number::float;
@@ -39,12 +40,16 @@ pub(crate) fn open(dir: &Path, durability: Option<Durability>) -> Outcome<Opened
     let real = RealDir::open(dir).map_err(Failure::at(dir.display()))?;
     let options = Options {
         compaction_min_bytes: u64::MAX,
-        default_durability: durability,
         ..Options::default()
     };
     let clock = Arc::new(Clock::system());
     let store = Store::open(Arc::new(real), clock, options, &Progress::new())
         .map_err(Failure::at("opening the store"))?;
+    if let Some(durability) = durability {
+        let policy = Policy::of(durability);
+        let set = store.set_keyspace("default", &policy, usize::MAX);
+        block_on(set).map_err(Failure::at("setting the durability"))?;
+    }
     let keyspace = store.keyspace("default");
     let keyspace = keyspace.ok_or_else(|| Failure::of("a store without its default keyspace"))?;
     Ok(Opened { store, keyspace })

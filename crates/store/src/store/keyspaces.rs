@@ -78,19 +78,14 @@ impl Store {
 }
 
 impl Core {
-    /// Makes `default` at first start.
+    /// Makes `default` at first start, as every keyspace is of which nothing was said.
     pub(super) fn ensure_default(&self) -> Result<(), OpenError> {
-        let existing = self.contents.keyspaces.by_name(DEFAULT);
-        let asked = self.options.default_durability;
-        let stored = existing.as_ref().map(|keyspace| keyspace.policy());
-        let mut policy = stored.unwrap_or_default();
-        policy.durability = asked.unwrap_or(policy.durability);
-        if stored == Some(policy) {
+        if self.contents.keyspaces.by_name(DEFAULT).is_some() {
             return Ok(());
         }
         let set = async {
             let set = self
-                .set_keyspace(DEFAULT, &policy, usize::MAX, Purpose::Shrink)
+                .set_keyspace(DEFAULT, &Policy::default(), usize::MAX, Purpose::Shrink)
                 .await?;
             let own = set.own.unwrap_or(set.seen);
             self.wait(Level::Durable, own)
@@ -98,19 +93,12 @@ impl Core {
                 .map_err(WriteError::from)?;
             Ok::<(), KeyspaceError>(())
         };
-        block_on(set).map_err(|error| match error {
-            KeyspaceError::DurabilityFixed { stored, asked } => OpenError::DurabilityFixed {
-                keyspace: DEFAULT.to_owned(),
-                stored,
-                asked,
-            },
-            other @ (KeyspaceError::Write(_) | KeyspaceError::TooMany { .. }) => OpenError::Io {
-                what: format!(
-                    "{}: the keyspace {DEFAULT} could not be written",
-                    self.dir.display("")
-                ),
-                source: std::io::Error::other(other),
-            },
+        block_on(set).map_err(|error| OpenError::Io {
+            what: format!(
+                "{}: the keyspace {DEFAULT} could not be written",
+                self.dir.display("")
+            ),
+            source: std::io::Error::other(error),
         })
     }
 
