@@ -95,6 +95,11 @@ impl Keyspaces {
         self.defined.store(Arc::new(names));
     }
 
+    /// Waits until it is on disk which keyspaces there are.
+    pub async fn settled(&self) -> Result<(), Refusal> {
+        Ok(self.engine.settled().await?)
+    }
+
     fn described(&self, facts: KeyspaceFacts) -> Described {
         let defined_by = if self.defined.load().contains(&facts.name) {
             DefinedBy::File

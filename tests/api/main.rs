@@ -33,6 +33,7 @@ mod ops;
 mod pages;
 mod policies;
 mod prefixes;
+mod races;
 mod ranges;
 mod request_ids;
 mod stopping;

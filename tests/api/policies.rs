@@ -1,6 +1,9 @@
 //! Keyspaces as a whole: made, changed and dropped while the service runs, and what their policies do.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use standpipe::server::Policy;
 
 use crate::harness::{Answer, Server};
 
@@ -270,6 +273,55 @@ fn a_name_is_one_to_64_plain_characters() {
     for target in ["/keyspaces/a/", "/keyspaces/a/b", "/Keyspaces", "/keyspace"] {
         server.get(target).assert_problem(404, "route_not_found");
     }
+}
+
+#[test]
+fn what_the_file_defines_is_read_only_here() {
+    let server = Server::with(|options| {
+        let policy = Policy {
+            ttl: Some(Duration::from_mins(1)),
+            ..Policy::default()
+        };
+        options.keyspaces = vec![("filed".to_owned(), policy)];
+    });
+    let filed = server.get("/keyspaces/filed").json();
+    assert_eq!(
+        (&filed["defined_by_file"], &filed["policy"]["ttl"]),
+        (&json!(true), &json!("1m"))
+    );
+    assert_eq!(server.put("/keyspaces/filed/keys/a", b"1").status, 201);
+    set(&server, "filed", &json!({})).assert_problem(409, "defined_by_file");
+    for target in [
+        "/keyspaces/filed",
+        "/keyspaces?name=filed",
+        "/keyspaces?name=absent&name=filed",
+    ] {
+        delete(&server, target).assert_problem(409, "defined_by_file");
+    }
+    assert_eq!(server.get("/keyspaces/filed").json()["policy"]["ttl"], "1m");
+    // Without its entry the keyspace keeps its policy and its data, and can be changed again.
+    let server = Server::over(server.stop(), |_| {});
+    let kept = server.get("/keyspaces/filed").json();
+    assert_eq!(
+        (&kept["defined_by_file"], &kept["policy"]["ttl"]),
+        (&json!(false), &json!("1m"))
+    );
+    assert_eq!(server.get("/keyspaces/filed/keys/a").text(), "1");
+    assert_eq!(set(&server, "filed", &json!({})).status, 200);
+    // An entry for a keyspace that is there takes over its policy and keeps its data.
+    let server = Server::over(server.stop(), |options| {
+        let policy = Policy {
+            max_bytes: Some(1 << 30),
+            ..Policy::default()
+        };
+        options.keyspaces = vec![("filed".to_owned(), policy)];
+    });
+    let again = server.get("/keyspaces/filed").json();
+    assert_eq!(
+        (&again["defined_by_file"], &again["policy"]["max_bytes"]),
+        (&json!(true), &json!(1 << 30))
+    );
+    assert_eq!(server.get("/keyspaces/filed/keys/a").text(), "1");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::rows::{self, ROWS, Setting, say};
 use standpipe_store::Durability;
 
 use crate::store::churn;
+use crate::store::lists;
 use crate::store::operations::{Operation, Plan};
 use crate::{Failure, Outcome, baseline, disk, server, store};
 
@@ -97,7 +98,7 @@ struct RowArguments {
     rounds: usize,
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Entries of rows 7 to 11
+    /// Entries of rows 7 to 11 and 17
     #[arg(long, default_value = "5M", value_parser = count_of)]
     entries: u64,
     #[arg(long, default_value_t = 64)]
@@ -156,6 +157,19 @@ enum StoreCommand {
         /// Fail where more than so many percent of `max_bytes` are taken
         #[arg(long)]
         most_percent: Option<f64>,
+    },
+    /// Pages of a list at random places, beside a writer
+    Lists {
+        /// Where the data directory is made [default: beside this program]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        #[arg(long, default_value = "5M", value_parser = count_of)]
+        entries: u64,
+        /// Keys of a page
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
     },
     /// Operations from several threads
     Operations {
@@ -376,6 +390,19 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
                 duration: seconds(time)?,
             };
             churn(dir.as_deref(), &plan, most_percent)
+        }
+        StoreCommand::Lists {
+            dir,
+            entries,
+            limit,
+            seconds: time,
+        } => {
+            let plan = lists::Plan {
+                entries,
+                limit,
+                duration: seconds(time)?,
+            };
+            in_new_directory(dir.as_deref(), |data| say(plan.run(data)?))
         }
         StoreCommand::Operations {
             operation,

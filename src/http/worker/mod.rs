@@ -58,6 +58,7 @@ impl Worker {
         async move {
             let began = Instant::now();
             let (counted, result) = dispatch(&mut call).await;
+            let result = settle(&call, result).await;
             let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
             let gate = &worker.service.gate;
@@ -101,6 +102,21 @@ async fn dispatch(call: &mut Call) -> (Counted, Result<HttpResponse, Problem>) {
         },
     };
     (counted, result)
+}
+
+/// That a keyspace is not there is told once it is on disk: a crash must not bring back what was told to be dropped. What
+/// else is not there is waited for where it is looked for.
+#[inline]
+async fn settle(
+    call: &Call,
+    result: Result<HttpResponse, Problem>,
+) -> Result<HttpResponse, Problem> {
+    if let Err(problem) = &result
+        && problem.code() == Code::KeyspaceNotFound
+    {
+        call.keyspaces()?.settled().await?;
+    }
+    result
 }
 
 /// A browser's question whether a page may send a request, which comes without the request's own token and at any time.

@@ -10,6 +10,7 @@ use crate::load::key;
 use crate::load::protocol::{Operation, Protocol, Template};
 use crate::process::resident;
 use crate::server::{Persistence, Standpipe, redis, redis_command, redis_info};
+use crate::store::lists::Plan;
 use crate::store::{self, VALUE, overhead};
 use crate::{Failure, Outcome};
 
@@ -24,6 +25,32 @@ pub(super) fn store(number: u8, setting: &Setting) -> Outcome<()> {
         9 => sides.memory(|data| Ok(store::opening_elsewhere(data)?.resident)),
         _ => sides.snapshots(),
     }
+}
+
+/// Pages of a list anywhere in many keys: of the store alone.
+pub(super) fn pages(setting: &Setting) -> Outcome<()> {
+    let plan = Plan {
+        entries: setting.entries,
+        limit: 100,
+        duration: setting.duration,
+    };
+    let made = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(&setting.dir);
+    let data = made.map_err(Failure::at(setting.dir.display()))?;
+    let measured = plan.run(data.path())?;
+    let row = Row {
+        number: 17,
+        what: format!(
+            "a page of 100 keys among {}, p99: {measured}",
+            setting.entries
+        ),
+        unit: "ms",
+        ours: vec![measured.p99().as_secs_f64() * 1e3],
+        theirs: Vec::new(),
+        reach: Reach::Alone(5.0),
+    };
+    row.print()
 }
 
 /// A row of the service.

@@ -2,6 +2,7 @@
 
 pub(crate) mod churn;
 pub(crate) mod expiry;
+pub(crate) mod lists;
 pub(crate) mod operations;
 
 use std::fmt;

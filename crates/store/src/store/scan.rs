@@ -38,7 +38,7 @@ impl Store {
         let now_ms = self.core.clock.now_ms();
         let shards = keyspace.map.shards();
         // What a shard is expected to give, and a little more, so that few shards are asked twice.
-        let piece = limit / shards * 2 + 8;
+        let piece = limit / shards * 2 + 2;
         let mut scan = Scan {
             entries: Vec::new(),
             seen: 0,
