@@ -6,6 +6,7 @@ use actix_web::http::header;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bodies::CountBody;
 use super::call::Call;
 use super::code::Code;
 use super::failures::{CounterReadFailures, CounterWriteFailures, FieldFailures};
@@ -41,24 +42,6 @@ pub(crate) struct CounterAnswer {
     /// The number.
     #[schema(example = 1)]
     value: i64,
-}
-
-/// What to add, and within which bounds. Every field may be left out, and so may the body.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct CountBody {
-    /// What is added.
-    #[schema(default = 1, example = 1)]
-    by: Option<i64>,
-    /// What a counter starts from that is not there.
-    #[schema(default = 0, example = 0)]
-    initial: Option<i64>,
-    /// The least that may come out.
-    min: Option<i64>,
-    /// The most that may come out.
-    max: Option<i64>,
-    /// How long to keep a counter that this makes, as in `PUT ...?ttl=`; one that is there keeps what it has.
-    ttl: Option<String>,
 }
 
 /// Read a counter
@@ -104,7 +87,11 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     operation_id = "add_to_counter",
     tag = "counters",
     params(Keyspace, CounterKey, HowDurable),
-    request_body(content = Option<CountBody>, description = "What to add; nothing adds 1"),
+    request_body(
+        content = CountBody,
+        description = "What to add; nothing adds 1",
+        example = json!({"by": 1})
+    ),
     responses(
         (status = 200, description = "The number now", body = CountedAnswer,
          headers(("ETag" = String, description = "The new version"))),

@@ -6,6 +6,7 @@ mod access_log;
 mod addresses;
 mod answer;
 mod batch;
+mod bodies;
 mod body;
 mod budget;
 mod call;

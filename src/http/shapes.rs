@@ -33,7 +33,7 @@ fn parameter(name: &str, place: ParameterIn, description: &str) -> ParameterBuil
 }
 
 /// Times that are neither nothing nor more than a hundred years, whatever the unit.
-const TTL: &str =
+pub(super) const TTL: &str =
     "^(none|[1-9][0-9]{0,8}(ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
 /// The names that a keyspace may have.

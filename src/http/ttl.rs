@@ -9,6 +9,7 @@ use actix_web::http::header;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bodies::TtlBody;
 use super::call::Call;
 use super::code::Code;
 use super::failures::{FieldFailures, TtlReadFailures, TtlWriteFailures};
@@ -35,18 +36,6 @@ pub(crate) struct TtlAnswer {
     /// The version, as the `ETag` header has it. A changed expiry is a new version.
     #[schema(example = "\"68b4ae0c0f7d2a91-5\"")]
     etag: String,
-}
-
-/// How long to keep a value.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct TtlBody {
-    /// From now on: `500ms`, `90s`, `15m`, `2h`, `7d`, a number of seconds, or `none` for ever.
-    #[schema(
-        example = "90s",
-        pattern = "^(none|[1-9][0-9]{0,8}(ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$"
-    )]
-    ttl: String,
 }
 
 /// When does a value leave?
@@ -86,7 +75,11 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     operation_id = "put_ttl",
     tag = "keys",
     params(Keyspace, Key, HowDurable, ExistingConditions),
-    request_body(content = TtlBody, description = "How long to keep it from now on"),
+    request_body(
+        content = TtlBody,
+        description = "How long to keep it from now on",
+        example = json!({"ttl": "90s"})
+    ),
     responses(
         (status = 200, description = "When it leaves now", body = TtlAnswer,
          headers(("ETag" = String, description = "The new version"))),

@@ -83,6 +83,10 @@ const WRONG: &[(&str, &str)] = &[
         "operations[1].if_match is neither",
     ),
     (
+        r#"{"op":"put","key":"a","value":"x","if_match":""}"#,
+        "operations[1].if_match is neither",
+    ),
+    (
         r#"{"op":"delete","key":"a","if_none_match":"*, \"x\""}"#,
         "operations[1].if_none_match is neither",
     ),

@@ -7,9 +7,9 @@ mod request;
 use std::borrow::Cow;
 
 use actix_web::HttpResponse;
-use utoipa::ToSchema;
 
 use super::access::Verb;
+use super::bodies::BatchBody;
 use super::call::Call;
 use super::code::Code;
 use super::failures::BatchFailures;
@@ -23,64 +23,6 @@ use answer::Answer;
 use request::Request;
 
 pub(crate) use answer::BatchAnswer;
-
-/// Many operations.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct BatchBody {
-    /// All of them or none, as one change: conditions and gets see what was there before, and no key is named twice.
-    /// Otherwise each is done for itself, one after the other.
-    #[schema(default = false)]
-    atomic: Option<bool>,
-    /// At most `limits.batch_operations`.
-    operations: Vec<BatchOperation>,
-}
-
-/// One operation. Fields that belong to another `op` are refused.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct BatchOperation {
-    op: BatchOp,
-    /// The key as it is, not percent-encoded; `.` and `..` are keys like any other.
-    #[schema(min_length = 1)]
-    key: String,
-    /// put: the value as text. It, or `value_base64`.
-    value: Option<String>,
-    /// put: the value in base64 (RFC 4648, section 4).
-    value_base64: Option<String>,
-    /// put: the media type; absent, it is `text/plain; charset=utf-8` where the value is UTF-8, else
-    /// `application/octet-stream`.
-    content_type: Option<String>,
-    /// put, increment: how long to keep it, as in `PUT ...?ttl=`; of an increment, only where it makes the counter.
-    ttl: Option<String>,
-    /// put, delete: an `ETag`, quotes included, a list of them, or `*`, as in the header.
-    if_match: Option<String>,
-    /// put, delete: an `ETag`, quotes included, a list of them, or `*`, as in the header.
-    if_none_match: Option<String>,
-    /// increment: what is added; absent, 1.
-    by: Option<i64>,
-    /// increment: what a counter starts from that is not there; absent, 0.
-    initial: Option<i64>,
-    /// increment: the least that may come out.
-    min: Option<i64>,
-    /// increment: the most that may come out.
-    max: Option<i64>,
-}
-
-/// What is to be done.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) enum BatchOp {
-    /// Set a key.
-    Put,
-    /// Read a key.
-    Get,
-    /// Remove a key.
-    Delete,
-    /// Add to a counter.
-    Increment,
-}
 
 /// Do many operations
 ///

@@ -15,7 +15,7 @@ use crate::http::limits::BatchLimits;
 use crate::http::media;
 use crate::http::parameters;
 use crate::http::problem::Problem;
-use crate::keyspace::{Action, Conditions, Operation, Ttl};
+use crate::keyspace::{Action, Conditions, Operation, Ttl, Versions};
 
 /// A batch as it was sent.
 #[derive(Debug)]
@@ -167,15 +167,19 @@ fn when(object: &mut Object<'_>) -> Result<Conditions, Problem> {
     const UNREADABLE: &str =
         "is neither * nor a list of ETags, quotes included, such as \"0000000000000001-1\"";
     let mut when = Conditions::default();
+    // A list without a tag, which a header may have, can only be a mistake of who wrote the body.
+    let names_something = |text: &str| !text.trim_matches([' ', '\t', ',']).is_empty();
+    let read = |text: &str, meaning: fn(&str) -> Option<Versions>| {
+        let versions = Some(text)
+            .filter(|text| names_something(text))
+            .and_then(meaning);
+        versions.ok_or_else(|| UNREADABLE.to_owned())
+    };
     if let Some(field) = object.take("if_match") {
-        let versions =
-            field.text(|text| conditions::if_match(&text).ok_or_else(|| UNREADABLE.to_owned()))?;
-        when.if_match = Some(versions);
+        when.if_match = Some(field.text(|text| read(&text, conditions::if_match))?);
     }
     if let Some(field) = object.take("if_none_match") {
-        let versions = field
-            .text(|text| conditions::if_none_match(&text).ok_or_else(|| UNREADABLE.to_owned()))?;
-        when.if_none_match = Some(versions);
+        when.if_none_match = Some(field.text(|text| read(&text, conditions::if_none_match))?);
     }
     Ok(when)
 }
