@@ -20,7 +20,7 @@ const MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(super) enum Node<'a> {
     Null,
     Boolean(bool),
-    /// Any number without fraction and exponent that fits 64 bits, with a sign or without.
+    /// A whole number that fits 64 bits, with a sign or without; `2.0` and `1e3` are whole too.
     Integer(i128),
     /// Any other number.
     Fraction(f64),
@@ -71,7 +71,7 @@ impl<'a> Node<'a> {
             Self::Null => "null",
             Self::Boolean(_) => "a boolean",
             Self::Integer(_) => "a number",
-            Self::Fraction(_) => "a number with a fraction, an exponent or too many digits",
+            Self::Fraction(_) => "a number with a fraction or too many digits",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -131,7 +131,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
-        Ok(Node::Fraction(value))
+        // Beyond this a double no longer tells one whole number from the next.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let whole = value.fract() == 0.0 && value.abs() <= EXACT;
+        let text = whole.then(|| format!("{value:.0}"));
+        let number = text.and_then(|text| text.parse().ok());
+        Ok(number.map_or(Node::Fraction(value), Node::Integer))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'de>, E> {
@@ -245,6 +250,23 @@ mod tests {
             ),
         ]);
         assert_eq!(node, Ok(expected));
+    }
+
+    #[test]
+    fn a_number_is_whole_however_it_is_written() {
+        for (text, number) in [("2.0", 2), ("1e3", 1_000), ("-0.0", 0), ("-7e0", -7)] {
+            assert_eq!(read(text), Ok(Node::Integer(number)), "{text}");
+        }
+        for text in [
+            "2.5",
+            "1e-1",
+            "9007199254740994.0",
+            "18446744073709551616",
+            "1e300",
+        ] {
+            let number = read(text).unwrap();
+            assert!(matches!(number, Node::Fraction(_)), "{text} {number:?}");
+        }
     }
 
     #[test]

@@ -288,9 +288,9 @@ mod tests {
             "by is not a whole number from -9223372036854775808 to 9223372036854775807"
         );
         assert_eq!(
-            told(object(r#"{"by":1.0}"#).take("by").unwrap().integer()),
-            "by is a number with a fraction, an exponent or too many digits, not a whole number \
-             from -9223372036854775808 to 9223372036854775807"
+            told(object(r#"{"by":1.5}"#).take("by").unwrap().integer()),
+            "by is a number with a fraction or too many digits, not a whole number from \
+             -9223372036854775808 to 9223372036854775807"
         );
         assert_eq!(
             told(object(r#"{"atomic":0}"#).take("atomic").unwrap().boolean()),
