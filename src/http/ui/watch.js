@@ -42,6 +42,7 @@ class Watch {
     this.list = el("ul.events", { "aria-label": "Changes, newest first", tabIndex: 0 });
     this.problem = el("div", { role: "alert" });
     this.number = 0;
+    this.waiting = [];
     const ask = el("form.ask.card", { onsubmit: (event) => this.submit(event) },
       field("Keyspace", this.space), field("Keys", this.how), field("Prefix or key", this.text), this.act,
       el("div.checks", {}, el("label.check", {}, this.initial, "begin with what is there"), el("label.check", {}, this.values, "with values")));
@@ -112,18 +113,30 @@ class Watch {
     return false;
   }
 
-  show({ type, data }) {
-    const told = data ? JSON.parse(data) : {};
-    if (!this.number) this.list.replaceChildren();
+  /** Keeps an event for the next drawing: a busy keyspace changes more often than a screen. */
+  show(event) {
     this.number += 1;
-    const time = el("time", {}, new Date().toLocaleTimeString(undefined, { hour12: false }));
-    const badge = el(`span.badge${KINDS[type] ? `.${KINDS[type]}` : ""}`, {}, type);
-    const row = SAID[type]
-      ? el("li.said", {}, time, badge, el("span", {}, type === "bye" ? `${SAID[type]}: ${REASONS[told.reason] ?? told.reason}.` : SAID[type]))
-      : el("li", {}, time, badge, this.what(type, told), this.more(told));
-    this.list.prepend(row);
+    this.waiting.push({ ...event, at: new Date() });
+    if (this.waiting.length > KEPT) this.waiting.shift();
+    this.frame ??= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.frame = null;
+    if (!this.waiting.length) return;
+    for (const none of this.list.querySelectorAll(".none")) none.remove();
+    this.list.prepend(...this.waiting.reverse().map((event) => this.row(event)));
+    this.waiting = [];
     while (this.list.childElementCount > KEPT) this.list.lastElementChild.remove();
     this.count();
+  }
+
+  row({ type, data, at }) {
+    const told = data ? JSON.parse(data) : {};
+    const time = el("time", {}, at.toLocaleTimeString(undefined, { hour12: false }));
+    const badge = el(`span.badge${KINDS[type] ? `.${KINDS[type]}` : ""}`, {}, type);
+    if (!SAID[type]) return el("li", {}, time, badge, this.what(type, told), this.more(told));
+    return el("li.said", {}, time, badge, el("span", {}, type === "bye" ? `${SAID[type]}: ${REASONS[told.reason] ?? told.reason}.` : SAID[type]));
   }
 
   what(type, told) {
@@ -143,6 +156,7 @@ class Watch {
 
   clear() {
     this.number = 0;
+    this.waiting = [];
     const nothing = this.following ? empty("Nothing yet", "Changes appear here as they happen, the newest first.") : empty("Not following", "Choose what to follow. Every change appears here as soon as it is durable, the newest first.");
     this.list.replaceChildren(el("li.none", {}, nothing));
     this.count();
@@ -175,5 +189,6 @@ class Watch {
 
   close() {
     this.following?.abort();
+    cancelAnimationFrame(this.frame);
   }
 }
