@@ -23,6 +23,11 @@ class Checks:
     def equal(self, actual, expected, what):
         return self.check(actual == expected, f"{what}: {actual!r}" + ("" if actual == expected else f", expected {expected!r}"))
 
+    def ends_well(self, target):
+        """Stops a server: it ends as it should, and nothing on its directory has ever panicked."""
+        self.equal(target.stop(), 0, "exit status of a stop")
+        self.check("panicked" not in target.whole_log(), "no panic in the server's log")
+
     def finish(self):
         print(f"(took {time.monotonic() - self.began:.1f} s)")
         print(f"{self.passed} passed, {self.failed} failed", flush=True)

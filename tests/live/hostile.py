@@ -243,8 +243,7 @@ def main():
         for work in TRIALS:
             if options.only in (None, work.__name__):
                 trial.run(work)
-        checks.equal(target.stop(), 0, "exit status of a stop")
-        checks.check("panicked" not in target.log(), "no panic in the server's log")
+        checks.ends_well(target)
     shutil.rmtree(data, ignore_errors=True)
     checks.finish()
 

@@ -26,7 +26,7 @@ def cut_again_and_again(checks, disk, cuts, seed):
         with Server(data, SETTINGS) as target:
             audit(checks, target, workers, f"{disk.kind}, after {cut} cuts")
             if cut == cuts:
-                checks.equal(target.stop(), 0, "exit status of a stop")
+                checks.ends_well(target)
                 return
             rounds = Round(target, workers, f"{seed}/{cut}")
             rounds.begin()
