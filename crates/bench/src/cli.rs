@@ -396,14 +396,10 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
             entries,
             limit,
             seconds: time,
-        } => {
-            let plan = lists::Plan {
-                entries,
-                limit,
-                duration: seconds(time)?,
-            };
-            in_new_directory(dir.as_deref(), |data| say(plan.run(data)?))
-        }
+        } => in_new_directory(dir.as_deref(), |data| {
+            let duration = seconds(time)?;
+            say(lists::Plan::new(entries, limit, duration).run(data)?)
+        }),
         StoreCommand::Operations {
             operation,
             dir,

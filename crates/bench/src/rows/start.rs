@@ -29,11 +29,7 @@ pub(super) fn store(number: u8, setting: &Setting) -> Outcome<()> {
 
 /// Pages of a list anywhere in many keys: of the store alone.
 pub(super) fn pages(setting: &Setting) -> Outcome<()> {
-    let plan = Plan {
-        entries: setting.entries,
-        limit: 100,
-        duration: setting.duration,
-    };
+    let plan = Plan::new(setting.entries, 100, setting.duration);
     let made = tempfile::Builder::new()
         .prefix("bench-")
         .tempdir_in(&setting.dir);

@@ -16,10 +16,10 @@ use crate::{Failure, Outcome, load};
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    pub(crate) entries: u64,
+    entries: u64,
     /// Keys of a page.
-    pub(crate) limit: usize,
-    pub(crate) duration: Duration,
+    limit: usize,
+    duration: Duration,
 }
 
 /// How long pages took.
@@ -52,6 +52,14 @@ impl fmt::Display for Measured {
 }
 
 impl Plan {
+    pub(crate) fn new(entries: u64, limit: usize, duration: Duration) -> Self {
+        Self {
+            entries,
+            limit,
+            duration,
+        }
+    }
+
     /// Fills a store in `dir` and asks for pages.
     pub(crate) fn run(self, dir: &Path) -> Outcome<Measured> {
         let opened = open(dir, Some(Durability::Written))?;
@@ -111,11 +119,7 @@ mod tests {
     #[test]
     fn pages_are_measured() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = Plan {
-            entries: 3_000,
-            limit: 100,
-            duration: Duration::from_millis(50),
-        };
+        let plan = Plan::new(3_000, 100, Duration::from_millis(50));
         let measured = plan.run(dir.path()).unwrap();
         assert!(measured.pages > 0 && measured.p99() > Duration::ZERO);
     }
