@@ -140,7 +140,11 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     operation_id = "put_keyspace",
     tag = "keyspaces",
     params(Demo),
-    request_body(content = PolicyBody, description = "The policy"),
+    request_body(
+        content = PolicyBody,
+        description = "The policy",
+        example = json!({"ttl": "7d", "max_bytes": "64MiB", "eviction": "sieve", "durability": "synced"})
+    ),
     responses(
         (status = 200, description = "Changed", body = KeyspaceAnswer),
         (status = 201, description = "Made", body = KeyspaceAnswer),

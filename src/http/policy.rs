@@ -3,16 +3,26 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use serde_json::json;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::code::Code;
 use super::json::Document;
 use super::parameters;
 use super::problem::Problem;
+use super::shapes::TTL;
 use crate::keyspace::{Durability, Eviction, Policy, Ttl};
 
 /// Most bytes that a keyspace may be given: what nobody has.
 const MOST_BYTES: u64 = 1 << 50;
+
+/// A hundred years of 365.25 days.
+const MOST_SECONDS: u64 = 36_525 * 86_400;
+/// The texts that stand for a whole number of seconds, or for none.
+const CLIENT_MAX_AGE: &str =
+    "^(none|[1-9][0-9]{0,8}s?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$";
 
 /// What a request may say.
 const FIELDS: &[&str] = &[
@@ -28,33 +38,93 @@ const FIELDS: &[&str] = &[
 /// What of that only the file may say.
 const FILE_ONLY: [&str; 3] = ["source", "mirror", "sink"];
 
-/// What a keyspace promises and how much it keeps. Always the whole policy: what is absent or null is as by default.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct PolicyBody {
-    /// How long a value is kept that was put without a ttl: `90s`, `15m`, `2h`, `7d`, a number of seconds; by default for
-    /// ever.
-    #[schema(
-        example = "7d",
-        pattern = "^(none|[1-9][0-9]{0,8}(ms|s)?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$"
-    )]
-    ttl: Option<String>,
-    /// The most memory that the entries may take, in bytes or as `64MiB`; by default as much as there is.
-    #[schema(
-        example = "64MiB",
-        pattern = "^[1-9][0-9]{0,5}(B|kB|KB|MB|GB|KiB|MiB|GiB)?$"
-    )]
-    max_bytes: Option<String>,
-    /// What happens when they are full: what is least used leaves, or writes are refused.
-    eviction: Option<EvictionWord>,
-    /// What a successful answer means.
-    durability: Option<DurabilityWord>,
-    /// How long a client may keep a value without asking again; by default not at all.
-    #[schema(
-        example = "10s",
-        pattern = "^(none|[1-9][0-9]{0,8}s?|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h|[1-9][0-9]{0,3}d)$"
-    )]
-    client_max_age: Option<String>,
+/// The body of a PUT, as the document shows it.
+pub(crate) enum PolicyBody {}
+
+impl ToSchema for PolicyBody {}
+
+impl PartialSchema for PolicyBody {
+    fn schema() -> RefOr<Schema> {
+        let text = |pattern: &str| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some(pattern))
+        };
+        let number = |most: u64| {
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(1))
+                .maximum(Some(most))
+        };
+        let either = |description: &str, pattern: &str, most: u64| {
+            OneOfBuilder::new()
+                .description(Some(description))
+                .item(text(pattern))
+                .item(number(most))
+                .item(ObjectBuilder::new().schema_type(Type::Null))
+        };
+        let word = |description: &str, words: &[&str]| {
+            OneOfBuilder::new()
+                .description(Some(description))
+                .item(
+                    ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .enum_values(Some(words.iter().copied())),
+                )
+                .item(ObjectBuilder::new().schema_type(Type::Null))
+        };
+        ObjectBuilder::new()
+            .description(Some(
+                "Always the whole policy: what is absent or null is as by default",
+            ))
+            .property(
+                "ttl",
+                either(
+                    "How long a value is kept that was put without a ttl; by default for ever",
+                    TTL,
+                    MOST_SECONDS,
+                ),
+            )
+            .property(
+                "max_bytes",
+                either(
+                    "The most memory that the entries may take; by default as much as there is",
+                    "^(unlimited|[1-9][0-9]{0,5}(B|kB|KB|MB|GB|KiB|MiB|GiB)?)$",
+                    MOST_BYTES,
+                ),
+            )
+            .property(
+                "eviction",
+                word(
+                    "What happens when it is full: what has not been read for long leaves, or writes are refused",
+                    &["sieve", "none"],
+                ),
+            )
+            .property(
+                "durability",
+                word(
+                    "What a successful answer means: on disk, handed to the operating system, in memory only",
+                    &["synced", "written", "memory"],
+                ),
+            )
+            .property(
+                "client_max_age",
+                either(
+                    "How long a client may keep a value without asking again; by default not at all",
+                    CLIENT_MAX_AGE,
+                    MOST_SECONDS,
+                ),
+            )
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([json!({
+                "ttl": "7d",
+                "max_bytes": "64MiB",
+                "eviction": "sieve",
+                "durability": "synced",
+                "client_max_age": "10s",
+            })])
+            .into()
+    }
 }
 
 /// A policy, as it holds.

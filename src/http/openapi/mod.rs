@@ -47,11 +47,18 @@ const WRITABLE: &str = "the document holds only text, numbers and lists";
 /// The document, with what the builder cannot say of the body of a PUT of a value: the order in which Swagger UI should offer its media
 /// types (text first, a file last), that no body at all is a value of 0 bytes, and that adding to a
 /// counter needs none.
+/// The document, with what the builder cannot say of a body: the order in which Swagger UI should offer its media types
+/// (text first, a file last), and that no body at all is a value of 0 bytes, the policy by default, one more.
 fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).expect(WRITABLE);
-    for path in ["~1v1~1{key}", "~1keyspaces~1{ks}~1keys~1{key}"] {
+    for operation in [
+        "~1v1~1{key}/put",
+        "~1keyspaces~1{ks}/put",
+        "~1keyspaces~1{ks}~1keys~1{key}/put",
+        "~1keyspaces~1{ks}~1counters~1{key}/post",
+    ] {
         let body = document
-            .pointer_mut(&format!("/paths/{path}/put/requestBody"))
+            .pointer_mut(&format!("/paths/{operation}/requestBody"))
             .and_then(Value::as_object_mut);
         let body = body.expect("a test reads this of the document");
         body.insert("required".to_owned(), Value::Bool(false));
