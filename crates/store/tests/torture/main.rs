@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod bounded;
 mod concurrent;
 mod crash;
 mod faults;
