@@ -76,6 +76,14 @@ bench-smoke: _release
 bench-store *options:
     cargo run --release --locked -p standpipe-bench -- store operations {{options}}
 
+# An hour's coming and going in a bounded keyspace: memory counted and taken (just churn --memory, --drift, --max-bytes 1000M)
+churn *options: _release
+    target/release/standpipe-bench store churn {{options}}
+
+# A million entries that fall due in one second: what a reader and a writer notice
+expiry *options: _release
+    target/release/standpipe-bench store expiry {{options}}
+
 # Licences, sources and banned crates (cargo install cargo-deny)
 deny:
     cargo deny --offline check bans licenses sources

@@ -285,6 +285,7 @@ store_metrics! {
         expiring_entries "Entries that expire some time";
         entry_bytes "Bytes of memory that entries take";
         overhead_bytes "Bytes of memory that the tables around the entries take";
+        counted_bytes "Bytes of memory that entries count for, as max_bytes does";
         revision "The newest revision";
         written_revision "The newest revision handed to the operating system";
         durable_revision "The newest revision on disk";
@@ -298,6 +299,7 @@ store_metrics! {
     }
     totals {
         expired_entries "Entries removed because their time was over, since the start";
+        evicted_entries "Entries that left a bounded keyspace so that others fit, since the start";
         log_records "Records written to the log since the start";
         log_batches "Writes to the log since the start, each of one or more records";
         log_written_bytes "Bytes written to the log since the start";

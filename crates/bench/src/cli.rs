@@ -154,6 +154,9 @@ enum StoreCommand {
         /// Nothing is logged
         #[arg(long)]
         memory: bool,
+        /// Let the sizes of values change on the way
+        #[arg(long)]
+        drift: bool,
         /// Fail where more than so many percent of `max_bytes` are taken
         #[arg(long)]
         most_percent: Option<f64>,
@@ -381,6 +384,7 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
             changes,
             seconds: time,
             memory,
+            drift,
             most_percent,
         } => {
             let plan = churn::Plan {
@@ -388,6 +392,7 @@ fn store_command(command: StoreCommand) -> Outcome<()> {
                 max_bytes,
                 changes,
                 duration: seconds(time)?,
+                drift,
             };
             churn(dir.as_deref(), &plan, most_percent)
         }

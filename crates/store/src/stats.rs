@@ -45,6 +45,8 @@ pub struct Stats {
     pub entry_bytes: u64,
     /// Bytes of memory of the tables around them.
     pub overhead_bytes: u64,
+    /// Bytes of memory that the entries count for, by the formula that `max_bytes` goes by.
+    pub counted_bytes: u64,
     /// Entries that expire some time.
     pub expiring: u64,
     /// Entries that were removed because their time had come.

@@ -201,8 +201,10 @@ impl Embedded {
         metrics.entries.set(stats.entries);
         metrics.entry_bytes.set(stats.entry_bytes);
         metrics.overhead_bytes.set(stats.overhead_bytes);
+        metrics.counted_bytes.set(stats.counted_bytes);
         metrics.expiring_entries.set(stats.expiring);
         metrics.expired_entries.set(stats.expired);
+        metrics.evicted_entries.set(stats.evicted);
         metrics.revision.set(stats.log.last_revision);
         metrics.written_revision.set(stats.log.written_revision);
         metrics.durable_revision.set(stats.log.durable_revision);

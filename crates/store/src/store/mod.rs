@@ -339,6 +339,7 @@ impl Core {
             let one = keyspace.map.stats(now_ms);
             stats.entries += one.live;
             stats.entry_bytes += one.entry_bytes;
+            stats.counted_bytes += one.bytes;
             stats.overhead_bytes += one.overhead_bytes;
             stats.expiring += one.expiring;
         }

@@ -17,6 +17,7 @@ type State = BTreeMap<Vec<u8>, (u64, Option<u64>)>;
 
 /// A machine with one bounded keyspace, and what was there after each change.
 struct Cache {
+    seed: u64,
     dice: Seeded,
     sim: SimDir,
     clock: Arc<Clock>,
@@ -47,6 +48,7 @@ impl Cache {
         let promised = set.own.unwrap();
         block_on(store.wait_durable(promised)).unwrap();
         Self {
+            seed,
             dice,
             sim,
             clock,
@@ -183,7 +185,9 @@ impl Cache {
             };
             here == found || leaving()
         });
-        let kept = kept.unwrap_or_else(|| panic!("this was never there: {found:?}"));
+        let revisions: Vec<u64> = found.values().map(|(revision, _)| *revision).collect();
+        let kept = kept
+            .unwrap_or_else(|| panic!("seed {}: this was never there: {revisions:?}", self.seed));
         // A state that is reached again later counts as the later one: what is promised is at most that.
         let (revision, _) = self.history[kept];
         let owed = self.history.iter().filter(|(of, _)| *of <= self.promised);
