@@ -285,7 +285,7 @@ store_metrics! {
         expiring_entries "Entries that expire some time";
         entry_bytes "Bytes of memory that entries take";
         overhead_bytes "Bytes of memory that the tables around the entries take";
-        counted_bytes "Bytes of memory that entries count for, as max_bytes does";
+        counted_bytes "Bytes of memory that entries count for where there is a bound";
         revision "The newest revision";
         written_revision "The newest revision handed to the operating system";
         durable_revision "The newest revision on disk";
