@@ -353,6 +353,9 @@ fn limits(words: &Wordbook<'_>) -> Result<server::Limits, ConfigError> {
             let shown = "from 1 to 1000000, or unlimited";
             value::within(value::number(text)?, 1, 1_000_000, shown).map(Some)
         })?,
+        streams_per_connection: words.read("limits.streams_per_connection", |text| {
+            value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
+        })?,
         keyspaces: words.read("limits.keyspaces", |text| {
             value::within(value::number(text)?, 1, 1_000_000, "from 1 to 1000000")
         })?,

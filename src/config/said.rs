@@ -157,7 +157,7 @@ sections! {
     }
     compaction: Compaction { min_bytes: Text, bytes_per_second: Text; later {} }
     limits: Limits {
-        key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, connections_per_address: Text,
+        key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, connections_per_address: Text, streams_per_connection: Text,
         head_timeout: Text,
         body_stall: Text, read_stall: Text, keyspaces: Text, watchers: Text, watch_duration: Text, json_bytes: Text,
         batch_operations: Text, batch_bytes: Text, batch_answer_bytes: Text; later {}

@@ -10,6 +10,8 @@ pub struct Limits {
     pub inflight_bytes: usize,
     /// The most connections of one address; `None` is no limit. For connections that are made from now on.
     pub connections_per_address: Option<usize>,
+    /// The most requests that are answered at one time on one HTTP/2 connection.
+    pub streams_per_connection: usize,
     /// How long a body may make no progress.
     pub body_stall: Duration,
     /// How long a reader may take nothing of its answer; for connections that are made from now on.

@@ -16,6 +16,7 @@ use actix_web::{App, HttpServer};
 use socket2::SockRef;
 
 use super::guard::Hosts;
+use super::http2::Http2;
 use super::ops;
 use super::service::Service;
 use super::worker::Worker;
@@ -43,6 +44,10 @@ pub struct ListenerOptions {
 
 /// The most connections on the port for probes and figures: a few programs ask there, now and then.
 const OPERATORS: usize = 256;
+
+/// How far the clock may be behind by which the server counts deadlines: a head is not to be given less time than was
+/// said, and a deadline that has passed before it is set never wakes anybody.
+const CLOCK_LAG: Duration = Duration::from_millis(500);
 
 /// A server that accepts connections once it is run.
 pub struct Listener(Server);
@@ -87,9 +92,7 @@ impl Listener {
         };
         let service = Arc::clone(service);
         let on_connect = move |connection: &dyn Any, extensions: &mut Extensions| {
-            if let Some(stream) = stream_of(connection) {
-                receive(stream, extensions, &service);
-            }
+            receive(connection, extensions, &service);
         };
         let connections = (options.connections / options.workers).max(1);
         let mut server = HttpServer::new(app)
@@ -98,7 +101,7 @@ impl Listener {
             // Of handshakes too: those that never end must not keep others out sooner than open connections would.
             .max_connection_rate(connections)
             .keep_alive(options.keep_alive)
-            .client_request_timeout(options.head_timeout)
+            .client_request_timeout(options.head_timeout + CLOCK_LAG)
             .tls_handshake_timeout(options.head_timeout)
             .shutdown_timeout(whole_seconds(options.drain_timeout))
             .tcp_nodelay(true)
@@ -136,7 +139,7 @@ impl Listener {
             .workers(1)
             .max_connections(OPERATORS)
             .keep_alive(options.keep_alive)
-            .client_request_timeout(options.head_timeout)
+            .client_request_timeout(options.head_timeout + CLOCK_LAG)
             .shutdown_timeout(1)
             .tcp_nodelay(true)
             .h1_allow_half_closed(false)
@@ -176,22 +179,43 @@ fn stream_of(connection: &dyn Any) -> Option<&TcpStream> {
     })
 }
 
+/// Whether the client chose HTTP/2 in its handshake; in the clear nobody can.
+fn speaks_http_2(connection: &dyn Any) -> bool {
+    connection
+        .downcast_ref::<TlsStream<TcpStream>>()
+        .is_some_and(|tls| tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+}
+
 /// Treats a new connection, once it has shaken hands where it has to: one too many of its address is closed at once,
 /// without an answer, which costs the least.
-fn receive(stream: &TcpStream, extensions: &mut Extensions, service: &Service) {
-    let socket = SockRef::from(stream);
+fn receive(connection: &dyn Any, extensions: &mut Extensions, service: &Service) {
     // Without an address it is gone already.
-    let Ok(peer) = stream.peer_addr() else {
+    let Some((stream, Ok(peer))) = stream_of(connection).map(|stream| (stream, stream.peer_addr()))
+    else {
         return;
     };
-    if let Some(present) = service.addresses.enter(peer.ip()) {
-        extensions.insert(present);
-        cut_stopped_readers(&socket, service.limits().read_stall);
-        bound_unsent(&socket);
-        return;
+    let socket = SockRef::from(stream);
+    let Some(present) = service.addresses.enter(peer.ip()) else {
+        service.metrics.http.connections_refused.inc();
+        tracing::debug!(%peer, "a connection over limits.connections_per_address was closed");
+        return close(&socket);
+    };
+    extensions.insert(present);
+    let stall = service.limits().read_stall;
+    cut_stopped_readers(&socket, stall);
+    bound_unsent(&socket);
+    if speaks_http_2(connection) {
+        match Http2::watch(&socket, stall) {
+            Ok(watched) => drop(extensions.insert(watched)),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "an HTTP/2 connection cannot be watched over: closed");
+                close(&socket);
+            }
+        }
     }
-    service.metrics.http.connections_refused.inc();
-    tracing::debug!(%peer, "a connection over limits.connections_per_address was closed");
+}
+
+fn close(socket: &SockRef<'_>) {
     if let Err(error) = socket.shutdown(Shutdown::Both) {
         tracing::debug!(%error, "the connection was closed already");
     }

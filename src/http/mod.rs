@@ -20,6 +20,7 @@ mod etag;
 mod failures;
 mod gate;
 mod guard;
+mod http2;
 mod json;
 mod key;
 mod keyspace_values;

@@ -296,6 +296,7 @@ pub(super) fn http_limits(options: &Options) -> http::Limits {
     http::Limits {
         inflight_bytes: options.limits.inflight_bytes,
         connections_per_address: options.limits.connections_per_address,
+        streams_per_connection: options.limits.streams_per_connection,
         body_stall: options.limits.body_stall,
         read_stall: options.limits.read_stall,
         json_bytes: options.limits.json_bytes,
@@ -367,6 +368,11 @@ fn limits(options: &Options) -> Vec<Limit> {
                 .map(|most| most.try_into().unwrap_or(u64::MAX)),
             unit: "connections",
         },
+        count(
+            "limits.streams_per_connection",
+            limits.streams_per_connection,
+            "requests",
+        ),
         time("limits.head_timeout", limits.head_timeout),
         time("limits.body_stall", limits.body_stall),
         time("limits.read_stall", limits.read_stall),

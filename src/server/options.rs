@@ -101,6 +101,8 @@ pub struct Limits {
     pub connections: usize,
     /// `limits.connections_per_address`: the most connections of one address; one more is closed. `None` is no limit.
     pub connections_per_address: Option<usize>,
+    /// `limits.streams_per_connection`: the most requests answered at one time on one HTTP/2 connection.
+    pub streams_per_connection: usize,
     /// `limits.keyspaces`: the most keyspaces that there may be, `default` included.
     pub keyspaces: usize,
     /// `limits.watch_duration`: how long one watch may last; `None` is as long as its client wants.
@@ -124,6 +126,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(5),
             connections: 25_000,
             connections_per_address: Some(12_500),
+            streams_per_connection: 1_000,
             keyspaces: 256,
             watch_duration: None,
             watchers: 20_000,

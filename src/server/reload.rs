@@ -36,6 +36,7 @@ const AT_ONCE: &[&str] = &[
     "limits.key_bytes",
     "limits.keyspaces",
     "limits.read_stall",
+    "limits.streams_per_connection",
     "limits.value_bytes",
     "limits.watch_duration",
     "limits.watchers",

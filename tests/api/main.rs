@@ -22,6 +22,7 @@ mod errors;
 mod follower;
 mod guards;
 mod harness;
+mod http2;
 mod json;
 mod keys;
 mod keyspaces;

@@ -17,6 +17,7 @@ use super::call::Call;
 use super::code::Code;
 use super::cors;
 use super::guard;
+use super::http2;
 use super::keyspaces;
 use super::prefixes;
 use super::problem::Problem;
@@ -57,7 +58,11 @@ impl Worker {
         let mut call = Call::new(request, self);
         async move {
             let began = Instant::now();
-            let (counted, result) = dispatch(&mut call).await;
+            let stream = http2::open(&call);
+            let (counted, result) = match http2::admit(stream.as_ref(), &call) {
+                Ok(()) => dispatch(&mut call).await,
+                Err(problem) => (None, Err(problem)),
+            };
             let result = settle(&call, result).await;
             let mut response = result.unwrap_or_else(Problem::into_response);
             let worker = Rc::clone(&call.worker);
@@ -72,6 +77,9 @@ impl Worker {
                 if logs {
                     response = access_log::follow(&call, response, began, id);
                 }
+            }
+            if let Some(stream) = stream {
+                response = stream.follow(response);
             }
             let row = row(counted);
             worker.durations.record(row, began.elapsed());

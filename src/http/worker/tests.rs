@@ -21,6 +21,7 @@ fn starting() -> Arc<Service> {
         hosts: Some(Vec::new()),
         limits: Limits {
             connections_per_address: None,
+            streams_per_connection: 1,
             inflight_bytes: 1000,
             body_stall: Duration::from_secs(1),
             read_stall: Duration::from_secs(1),
