@@ -218,33 +218,52 @@ impl Reload {
     }
 
     async fn take_over(&mut self, read: Result<Loaded, String>, parts: Parts<'_>, asked: bool) {
-        let refused = match read {
-            Err(reason) => {
-                self.again = false;
-                Some(reason)
-            }
-            Ok(loaded) => {
-                let refused = self.apply(loaded, parts, asked).await.err();
-                self.again = refused.is_some();
-                refused
-            }
-        };
-        let news = refused != self.state.refused;
-        self.state.refused = refused;
-        if let Some(reason) = &self.state.refused
-            && (news || asked)
-        {
-            parts.service.metrics().config.count(Reloaded::Refused);
-            tracing::error!("the configuration was not reloaded, all stays as it was: {reason}");
-        } else if news {
-            tracing::info!("the configuration loads again");
+        let before = self.state.clone();
+        // What a file is refused for stays until the file changes; what the keyspaces refuse may pass.
+        (self.again, self.state.refused) = (false, None);
+        let mut news = Vec::new();
+        match read {
+            Err(reason) => self.state.refused = Some(reason),
+            Ok(loaded) => match self.apply(loaded, parts).await {
+                Ok(told) => news = told,
+                Err(reason) => (self.again, self.state.refused) = (true, Some(reason)),
+            },
         }
-        parts.service.set_configuration(self.state.clone());
+        // Whoever reads the log finds everything else as it says.
+        let Parts {
+            service, keyspaces, ..
+        } = parts;
+        service.set_configuration(self.state.clone());
+        let figures = &service.metrics().config;
+        let repeated = before.refused == self.state.refused && !asked;
+        match &self.state.refused {
+            Some(_) if repeated => {}
+            Some(reason) => {
+                figures.count(Reloaded::Refused);
+                tracing::error!(
+                    "the configuration was not reloaded, all stays as it was: {reason}"
+                );
+            }
+            None => {
+                figures.count(Reloaded::Done);
+                figures.last.set(keyspaces.now_ms() / 1000);
+                tell(&news, before.refused.is_some());
+            }
+        }
+        if before.waiting != self.state.waiting && !self.state.waiting.is_empty() {
+            let settings = self.state.waiting.join(", ");
+            tracing::warn!(
+                settings,
+                "changed settings take effect only at the next start"
+            );
+        }
     }
 
     /// 1. The keyspaces are brought to their policies: that can fail, and then nothing has changed.
     /// 2. Everything else is swapped.
-    async fn apply(&mut self, loaded: Loaded, parts: Parts<'_>, asked: bool) -> Result<(), String> {
+    ///
+    /// Returns the settings that have changed.
+    async fn apply(&mut self, loaded: Loaded, parts: Parts<'_>) -> Result<Vec<String>, String> {
         let Loaded {
             mut options,
             level,
@@ -265,31 +284,16 @@ impl Reload {
         }
         swap(&options, parts);
         logging::set_level(level);
-
-        let figures = &parts.service.metrics().config;
-        figures.count(Reloaded::Done);
-        figures.last.set(parts.keyspaces.now_ms() / 1000);
         let changed = differing(&self.words, &words);
         if !changed.is_empty() {
-            let changed = changed.join(", ");
-            tracing::info!(changed, "the configuration was reloaded");
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
-        } else if asked {
-            tracing::info!("the configuration was read again: nothing has changed");
-        }
-        if waiting != self.state.waiting && !waiting.is_empty() {
-            let settings = waiting.join(", ");
-            tracing::warn!(
-                settings,
-                "changed settings take effect only at the next start"
-            );
         }
         self.state.waiting = waiting;
         self.words = words;
         self.options = options;
-        Ok(())
+        Ok(changed)
     }
 
     /// The settings that differ from what the process was started with and cannot take effect in it. The limits of what
@@ -322,6 +326,19 @@ impl Reload {
             }
         }
         waiting
+    }
+}
+
+/// What a reload that was not refused has to say.
+fn tell(changed: &[String], was_refused: bool) {
+    if was_refused {
+        tracing::info!("the configuration loads again");
+    }
+    if changed.is_empty() {
+        tracing::info!("the configuration was read again: nothing has changed");
+    } else {
+        let changed = changed.join(", ");
+        tracing::info!(changed, "the configuration was reloaded");
     }
 }
 
