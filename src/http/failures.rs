@@ -103,11 +103,11 @@ failures! {
         DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of receiving a few fields as JSON.
-    FieldFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidOperation]
+    FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
     /// Of a batch; its operations fail in their items.
     BatchFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
-        BatchFailed BodyStalled BatchTooLarge AnswerTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
+        BatchFailed BodyStalled BatchTooLarge AnswerTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
         WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of listing keyspaces.

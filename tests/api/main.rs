@@ -15,6 +15,7 @@ mod batch_rights;
 mod batch_shapes;
 mod conditions;
 mod cors;
+mod counted_policies;
 mod counters;
 mod durability;
 mod entries;
