@@ -15,7 +15,6 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer};
 use socket2::SockRef;
 
-use super::guard::Hosts;
 use super::http2::Http2;
 use super::ops;
 use super::service::Service;
@@ -128,9 +127,10 @@ impl Listener {
     ) -> io::Result<Self> {
         let service = Arc::clone(service);
         let read_stall = service.limits().read_stall;
+        let hosts = service.ops_hosts(hosts);
         let app = move || {
             let worker = Rc::new(Worker::new(Arc::clone(&service)));
-            let hosts = Rc::new(Hosts::new(hosts.clone()));
+            let hosts = Arc::clone(&hosts);
             App::new().default_service(fn_service(move |request| {
                 ops::answer(Rc::clone(&worker), &hosts, request)
             }))

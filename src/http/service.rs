@@ -62,6 +62,8 @@ pub struct Service {
     pub(super) budget: Budget,
     pub(super) watchers: Seats,
     pub(super) hosts: Hosts,
+    /// The names on the port for probes and figures, where there is one.
+    ops_hosts: OnceLock<Arc<Hosts>>,
     pub(super) gate: Gate,
     pub(super) addresses: Arc<Addresses>,
     limits: ArcSwap<Limits>,
@@ -85,6 +87,7 @@ impl Service {
             metrics,
             budget,
             hosts: Hosts::new(options.hosts),
+            ops_hosts: OnceLock::new(),
             gate: Gate::default(),
             addresses: Arc::new(Addresses::new(options.limits.connections_per_address)),
             limits: ArcSwap::from_pointee(options.limits),
@@ -92,8 +95,16 @@ impl Service {
         }
     }
 
+    /// The names on the port for probes and figures: these now, and those of [`Service::set_hosts`] later.
+    pub(super) fn ops_hosts(&self, names: Option<Vec<String>>) -> Arc<Hosts> {
+        Arc::clone(self.ops_hosts.get_or_init(|| Arc::new(Hosts::new(names))))
+    }
+
     /// Replaces the names that a `Host` header may carry, where only some may.
     pub fn set_hosts(&self, names: Vec<String>) {
+        if let Some(hosts) = self.ops_hosts.get() {
+            hosts.set(names.clone());
+        }
         self.hosts.set(names);
     }
 

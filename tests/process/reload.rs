@@ -5,6 +5,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
@@ -175,6 +176,25 @@ fn a_file_may_appear_later() {
     let place = Place::new().with_variable("STANDPIPE_SERVER__RELOAD_INTERVAL", "10ms");
     let server = place.serve(&[]).ready();
     write(&place, "limits: { value_bytes: 6 }\n");
+    wait_for_limit(&server, "limits.value_bytes", 6);
+}
+
+#[test]
+fn a_file_behind_swapped_links_is_found() {
+    // As Kubernetes mounts a ConfigMap: the file is a link into a directory that is a link, which is replaced.
+    let place = Place::new();
+    for (name, value_bytes) in [("a", 5), ("b", 6)] {
+        let directory = place.path(name);
+        fs::create_dir_all(&directory).unwrap();
+        let text = format!("{OFTEN}limits: {{ value_bytes: {value_bytes} }}\n");
+        fs::write(directory.join("config.yml"), text).unwrap();
+    }
+    symlink("a", place.path("data")).unwrap();
+    symlink("data/config.yml", place.path("config.yml")).unwrap();
+    let server = place.serve(&["--data", "store"]).ready();
+    assert_eq!(limit(&server, "limits.value_bytes"), 5);
+    symlink("b", place.path("new")).unwrap();
+    fs::rename(place.path("new"), place.path("data")).unwrap();
     wait_for_limit(&server, "limits.value_bytes", 6);
 }
 

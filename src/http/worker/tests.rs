@@ -159,3 +159,21 @@ async fn a_server_that_was_asked_to_stop_or_failed_is_not_ready() {
     let (status, _, _) = ask(&service, Method::GET, "/livez", "localhost").await;
     assert_eq!(status, StatusCode::OK);
 }
+
+#[test]
+fn names_change_on_both_ports() {
+    let service = starting();
+    let ops = service.ops_hosts(Some(Vec::new()));
+    let request = TestRequest::get()
+        .insert_header((header::HOST, "kv.test"))
+        .to_http_request();
+    let answered = || {
+        let checked = [&service.hosts, &*ops].map(|hosts| hosts.check(request.head()));
+        checked.map(|checked| checked.is_ok())
+    };
+    assert_eq!(answered(), [false, false]);
+    service.set_hosts(vec!["kv.test".to_owned()]);
+    assert_eq!(answered(), [true, true]);
+    service.set_hosts(Vec::new());
+    assert_eq!(answered(), [false, false]);
+}
