@@ -21,4 +21,5 @@ mod operations;
 mod promises;
 mod recovery;
 mod sums;
+mod watching;
 mod workload;
