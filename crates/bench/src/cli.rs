@@ -16,7 +16,7 @@ use standpipe_store::Durability;
 use crate::store::churn;
 use crate::store::lists;
 use crate::store::operations::{Operation, Plan};
-use crate::{Failure, Outcome, baseline, disk, server, store};
+use crate::{Failure, Outcome, baseline, disk, server, store, watch};
 
 /// The benchmarks of Standpipe. Everything runs on the loopback address and on directories of its own.
 #[derive(Debug, Parser)]
@@ -49,6 +49,8 @@ enum Command {
     /// Measure the store alone
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Many watchers, some of which never read, beside a writer; fails where one that reads misses anything
+    Watch(WatchArguments),
     /// Measure a sync of 4 KiB
     Sync {
         #[arg(long, default_value = ".")]
@@ -81,6 +83,36 @@ struct LoadArguments {
     /// The server's process, whose CPU time is told
     #[arg(long)]
     pid: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+struct WatchArguments {
+    /// The service's binary
+    #[arg(long)]
+    program: PathBuf,
+    /// Where the data directory is made [default: beside this program]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    #[arg(long, default_value_t = 10_000)]
+    watchers: usize,
+    /// Groups that the changes go round: each change is seen by one watcher of so many
+    #[arg(long, default_value_t = 100)]
+    groups: u64,
+    /// Watchers of a hundred that watch everything and never read
+    #[arg(long, default_value_t = 1)]
+    stalled_percent: usize,
+    /// Changes in a second
+    #[arg(long, default_value_t = 100)]
+    changes: u64,
+    #[arg(long, default_value_t = 1_000)]
+    value_bytes: usize,
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Fail where the writer's slowest hundredth takes so many times longer than without watchers
+    #[arg(long)]
+    most_slower: Option<f64>,
 }
 
 #[derive(Debug, Args)]
@@ -218,6 +250,7 @@ fn run(command: Command) -> Outcome<()> {
         }
         Command::Smoke { program, dir } => smoke(program.as_deref(), dir.as_deref()),
         Command::Store(command) => store_command(command),
+        Command::Watch(arguments) => watch(&arguments),
         Command::Sync { dir } => {
             disk::on_a_disk(&dir)?;
             say(format_args!("{:?}", disk::sync_latency(&dir)?))
@@ -240,6 +273,27 @@ fn load(arguments: &LoadArguments) -> Outcome<()> {
     }
     .run()?;
     say(&report)
+}
+
+fn watch(arguments: &WatchArguments) -> Outcome<()> {
+    let plan = watch::Plan {
+        watchers: arguments.watchers,
+        groups: arguments.groups.max(1),
+        stalled_percent: arguments.stalled_percent,
+        changes: arguments.changes.max(1),
+        value_bytes: arguments.value_bytes,
+        duration: seconds(arguments.seconds)?,
+    };
+    let program = absolute(&arguments.program)?;
+    in_new_directory(arguments.dir.as_deref(), |data| {
+        let report = plan.run(&program, data, arguments.workers)?.judged()?;
+        let slower = report.slower();
+        say(report)?;
+        match arguments.most_slower {
+            Some(most) if slower > most => Err(Failure::of("the writer was slowed down too much")),
+            Some(_) | None => Ok(()),
+        }
+    })
 }
 
 fn seconds(seconds: f64) -> Outcome<Duration> {

@@ -11,6 +11,7 @@ mod process;
 mod rows;
 mod server;
 mod store;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -67,7 +67,7 @@ fn cpu_us(report: &Report) -> Outcome<f64> {
     cpu.ok_or_else(|| Failure::of("the run was too short to see processor time"))
 }
 
-fn temporary(setting: &Setting) -> Outcome<tempfile::TempDir> {
+pub(super) fn temporary(setting: &Setting) -> Outcome<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("bench-")
         .tempdir_in(&setting.dir)

@@ -2,6 +2,7 @@
 
 mod http;
 mod start;
+mod watch;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -29,7 +30,7 @@ pub(crate) struct Setting {
 }
 
 /// Rows that are known, in the order in which they are run.
-pub(crate) const ROWS: [u8; 13] = [1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 14, 16, 17];
+pub(crate) const ROWS: [u8; 14] = [1, 2, 3, 4, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17];
 
 /// One row's result.
 #[derive(Debug)]
@@ -163,6 +164,7 @@ pub(crate) fn run(rows: &[u8], setting: &Setting) -> Outcome<()> {
             10 => start::store(10, setting)?,
             11 => http::many_keys(setting, program)?,
             12 => http::idle_connections(setting, program)?,
+            13 => watch::watchers(setting, program)?,
             16 => http::hot_counter(setting, program)?,
             _ => http::empty_start(setting, program)?,
         }
