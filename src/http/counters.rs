@@ -80,7 +80,8 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
 /// Add to a counter
 ///
 /// In one step, however many clients do it at once. Without a body it adds 1. A counter that is absent starts from
-/// `initial`. What would leave the bounds or 64 bits changes nothing.
+/// `initial`. What would leave the bounds or 64 bits changes nothing. There are no conditions here: `min` and `max`, or a
+/// batch, guard what has to be guarded.
 #[utoipa::path(
     post,
     path = "/keyspaces/{ks}/counters/{key}",

@@ -1,5 +1,7 @@
 //! No answer tells of what is not as durable as it was promised to be: over a directory whose syncs wait or fail.
 
+mod operations;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
