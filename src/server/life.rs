@@ -279,7 +279,7 @@ async fn found<T>(receiver: Receiver<T>) -> T {
         .expect("the thread sends before it ends, unless it panicked")
 }
 
-fn http_options(options: &Options, addresses: &[SocketAddr]) -> http::Options {
+pub(super) fn http_options(options: &Options, addresses: &[SocketAddr]) -> http::Options {
     http::Options {
         hosts: only_on_loopback(addresses, options),
         limits: http_limits(options),
@@ -312,7 +312,7 @@ pub(super) fn http_limits(options: &Options) -> http::Limits {
     }
 }
 
-fn listener_options(options: &Options) -> ListenerOptions {
+pub(super) fn listener_options(options: &Options) -> ListenerOptions {
     ListenerOptions {
         workers: options.workers.get(),
         connections: options.limits.connections,

@@ -7,6 +7,8 @@ mod listen;
 mod options;
 mod reload;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic;
