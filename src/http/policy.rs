@@ -45,34 +45,6 @@ impl ToSchema for PolicyBody {}
 
 impl PartialSchema for PolicyBody {
     fn schema() -> RefOr<Schema> {
-        let text = |pattern: &str| {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .pattern(Some(pattern))
-        };
-        let number = |most: u64| {
-            ObjectBuilder::new()
-                .schema_type(Type::Integer)
-                .minimum(Some(1))
-                .maximum(Some(most))
-        };
-        let either = |description: &str, pattern: &str, most: u64| {
-            OneOfBuilder::new()
-                .description(Some(description))
-                .item(text(pattern))
-                .item(number(most))
-                .item(ObjectBuilder::new().schema_type(Type::Null))
-        };
-        let word = |description: &str, words: &[&str]| {
-            OneOfBuilder::new()
-                .description(Some(description))
-                .item(
-                    ObjectBuilder::new()
-                        .schema_type(Type::String)
-                        .enum_values(Some(words.iter().copied())),
-                )
-                .item(ObjectBuilder::new().schema_type(Type::Null))
-        };
         ObjectBuilder::new()
             .description(Some(
                 "Always the whole policy: what is absent or null is as by default",
@@ -125,6 +97,26 @@ impl PartialSchema for PolicyBody {
             })])
             .into()
     }
+}
+
+/// A text, a number from 1 on, or null.
+fn either(description: &str, pattern: &str, most: u64) -> OneOfBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    OneOfBuilder::new()
+        .description(Some(description))
+        .item(text.pattern(Some(pattern)))
+        .item(number.minimum(Some(1)).maximum(Some(most)))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+}
+
+/// One of some words, or null.
+fn word(description: &str, words: &[&str]) -> OneOfBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    OneOfBuilder::new()
+        .description(Some(description))
+        .item(text.enum_values(Some(words.iter().copied())))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
 }
 
 /// A policy, as it holds.

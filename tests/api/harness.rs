@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -69,6 +70,11 @@ impl Server {
 
     pub(crate) fn handle(&self) -> &Handle {
         self.handle.as_ref().unwrap()
+    }
+
+    /// Where its data lies, under `data`.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.as_ref().unwrap().path()
     }
 
     /// A new connection.

@@ -13,6 +13,7 @@ mod authority;
 mod batch;
 mod batch_rights;
 mod batch_shapes;
+mod codes;
 mod conditions;
 mod cors;
 mod counted_policies;
