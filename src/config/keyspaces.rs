@@ -14,8 +14,8 @@ use crate::server::{Durability, Eviction, Policy, is_keyspace_name};
 /// The keyspace that always exists.
 const DEFAULT: &str = "default";
 
-/// As long as a request may ask for.
-const CENTURY: Duration = Duration::from_hours(100 * 365 * 24);
+/// A hundred years of 365.25 days, as long as a request may ask for.
+const CENTURY: Duration = Duration::from_hours(36_525 * 24);
 
 /// The words of a durability.
 const DURABILITIES: &[(&str, Durability)] = &[
@@ -83,7 +83,7 @@ fn span(text: &str, low: Duration) -> Result<Option<Duration>, String> {
     if text == "none" {
         return Ok(None);
     }
-    let range = format!("from {low:?} to 36500d, or none");
+    let range = format!("from {low:?} to 36525d, or none");
     value::within(value::span(text)?, low, CENTURY, range).map(Some)
 }
 

@@ -127,15 +127,15 @@ fn what_is_wrong_with_a_keyspace_is_said_with_its_line() {
         ),
         (
             "keyspaces:\n  a:\n    ttl: 0s\n".to_owned(),
-            "file.yml:3: keyspaces.a.ttl: \"0s\" is out of range: from 1ms to 36500d, or none".to_owned(),
+            "file.yml:3: keyspaces.a.ttl: \"0s\" is out of range: from 1ms to 36525d, or none".to_owned(),
         ),
         (
-            "keyspaces:\n  a:\n    ttl: 36501d\n".to_owned(),
-            "file.yml:3: keyspaces.a.ttl: \"36501d\" is out of range: from 1ms to 36500d, or none".to_owned(),
+            "keyspaces:\n  a:\n    ttl: 36526d\n".to_owned(),
+            "file.yml:3: keyspaces.a.ttl: \"36526d\" is out of range: from 1ms to 36525d, or none".to_owned(),
         ),
         (
             "keyspaces:\n  a: { client_max_age: 1ms }\n".to_owned(),
-            "file.yml:2: keyspaces.a.client_max_age: \"1ms\" is out of range: from 1s to 36500d, or none"
+            "file.yml:2: keyspaces.a.client_max_age: \"1ms\" is out of range: from 1s to 36525d, or none"
                 .to_owned(),
         ),
         (
