@@ -73,6 +73,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/keyspaces/{ks}/batch", Batch),
     ("GET", "/ui/", Nothing),
     ("GET", "/ui", Nothing),
+    ("GET", "/keyspaces/{ks}/watch?timeout=1ms", OnKeyspace("read")),
     ("DELETE", "/keyspaces?name={ks}", OnKeyspace("admin")),
     ("DELETE", "/keyspaces/{ks}", OnKeyspace("admin")),
 ];

@@ -78,3 +78,36 @@ fn a_key_of_another_certificate_refuses_the_start_and_the_check() {
         "{ended:?}"
     );
 }
+
+#[test]
+fn other_files_are_taken_into_use_and_tls_itself_waits_for_the_next_start() {
+    let place = Place::new().with_file("config.yml", CONFIG);
+    install(&place);
+    let mut server = place.serve(&[]);
+    server.wait_for_line("ready");
+    let moved =
+        |name: &str| fs::rename(place.path(name), place.path(&format!("new-{name}"))).unwrap();
+    moved("cert.pem");
+    moved("key.pem");
+    // The same pair in other files, and then another pair in them.
+    place.replace_file(
+        "config.yml",
+        &CONFIG
+            .replace("cert.pem", "new-cert.pem")
+            .replace("key.pem", "new-key.pem"),
+    );
+    install(&place);
+    moved("cert.pem");
+    moved("key.pem");
+    server.signal("HUP");
+    server.wait_for_line("the certificates were reloaded");
+    let health = place.run(&["healthcheck", "-e", &server.address]);
+    assert_eq!(health.code, Some(0), "{health:?}");
+    place.replace_file("config.yml", "version: '1.0'\n");
+    server.signal("HUP");
+    let line = server.wait_for_line("only at the next start");
+    assert!(
+        line.contains("server.tls.cert") && line.contains("server.tls.key"),
+        "{line}"
+    );
+}
