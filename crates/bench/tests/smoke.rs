@@ -30,20 +30,12 @@ fn every_benchmark_of_the_store_and_the_load_generator_runs() {
 fn a_bounded_keyspace_takes_the_memory_that_it_counts() {
     let output = Command::new(env!("CARGO_BIN_EXE_standpipe-bench"))
         .args(["store", "churn", "--memory", "--max-bytes", "64M"])
-        .args([
-            "--changes",
-            "250k",
-            "--seconds",
-            "60",
-            "--most-percent",
-            "130",
-        ])
+        .args(["--changes", "250k", "--seconds", "60", "--check"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{complained}");
-    assert!(said.contains("evicted"), "{said}");
 }
 
 #[test]

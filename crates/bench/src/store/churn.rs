@@ -17,6 +17,8 @@ use crate::{Failure, Outcome};
 const SIZE: u64 = 1_000;
 /// Most bytes of a value in each of the parts of the run, where it drifts.
 const SIZES: [u64; 4] = [400, 2_000, 150, 1_000];
+/// What the program, its threads and what the allocator has not given back yet may take (docs/eviction.md), in bytes.
+const PROGRAM: u64 = 32 << 20;
 /// How often memory is looked at.
 const LOOKS: u64 = 64;
 
@@ -44,13 +46,19 @@ pub(crate) struct Churned {
     counted: u64,
     /// Memory of the process beyond that of the empty store, at the end and at most.
     at_end: u64,
-    pub(crate) at_most: u64,
+    at_most: u64,
 }
 
 impl Churned {
     /// Memory at most, of what is allowed.
-    pub(crate) fn part(&self) -> f64 {
+    fn part(&self) -> f64 {
         float(self.at_most) / float(self.plan.max_bytes)
+    }
+
+    /// Whether entries had to leave, and the process took no more than what is allowed and a twentieth, beside what is stated for the program.
+    pub(crate) fn is_as_stated(&self) -> bool {
+        let most = self.plan.max_bytes;
+        self.evicted > 0 && self.at_most <= most + most / 20 + PROGRAM
     }
 
     /// Whether more was ever counted than is allowed.
@@ -87,6 +95,8 @@ impl Plan {
     /// Runs the plan on a new store in `dir`, in this process.
     pub(crate) fn run(&self, dir: &Path) -> Outcome<Churned> {
         let opened = open(dir, Some(Durability::Written))?;
+        // What is kept for watchers has a bound of its own.
+        opened.store.set_history(1_000, 1 << 20);
         let policy = Policy {
             max_bytes: Some(self.max_bytes),
             ..Policy::of(self.durability)
