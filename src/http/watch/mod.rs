@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use utoipa::ToSchema;
 
 use super::call::Call;
 use super::code::Code;
@@ -24,6 +25,18 @@ use stream::{Events, Until};
 const PARAMETERS: &[&str] = &[
     "key", "prefix", "since", "initial", "values", "limit", "timeout",
 ];
+
+/// An event of the stream, as an event source shows it; one without data is a sign of life.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes the stream in the document")]
+pub(crate) struct WatchEvent {
+    /// Where to go on behind it.
+    id: Option<String>,
+    /// What happened.
+    event: Option<String>,
+    /// One JSON object on one line.
+    data: Option<String>,
+}
 
 /// What a browser's event source sends when it comes back (HTML, section 9.2.5).
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -43,7 +56,7 @@ static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering"
     tag = "keys",
     params(Keyspace, WatchParameters),
     responses(
-        (status = 200, description = "The changes, as they happen", body = String, content_type = "text/event-stream",
+        (status = 200, description = "The changes, as they happen", body = WatchEvent, content_type = "text/event-stream",
          example = "retry: 2000\nid: 68b4ae0c0f7d2a91-4\n\nid: 68b4ae0c0f7d2a91-5-0\nevent: put\ndata: {\"key\":\"greeting\",\"etag\":\"\\\"68b4ae0c0f7d2a91-5\\\"\",\"content_type\":\"text/plain; charset=utf-8\"}\n\nevent: bye\ndata: {\"reason\":\"timeout\"}\n\n"),
         WatchFailures
     )
