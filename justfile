@@ -68,6 +68,10 @@ container:
 bench *options: _release
     nice -n 5 target/release/standpipe-bench rows --program target/release/standpipe {{options}}
 
+# Ten thousand watches, 1 % of which never read, beside 100 changes a second: just watchers --groups 1 --watchers 1000
+watchers *options: _release
+    target/release/standpipe-bench watch --program target/release/standpipe --most-slower 2 {{options}}
+
 # Every row once, for a moment: to see that the benchmarks work
 bench-smoke: _release
     target/release/standpipe-bench smoke --program target/release/standpipe
