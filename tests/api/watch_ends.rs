@@ -153,3 +153,34 @@ fn there_are_so_many_watches_and_no_more() {
             .any(|item| item["setting"] == "limits.watchers")
     );
 }
+
+#[test]
+fn a_reader_that_has_stopped_is_cut_and_a_quiet_one_is_not() {
+    let server = Server::with(|options| {
+        options.limits.read_stall = Duration::from_secs(1);
+        options.watch.heartbeat = Duration::from_millis(200);
+    });
+    let mut quiet = Follower::new(&server, "default/watch?key=mine");
+    let mut stopped = server.connect();
+    let target = "/keyspaces/default/watch?values=true";
+    stopped.write_request("GET", target, &[], b"");
+    server.wait_for("standpipe_watchers", 2);
+    let value = vec![b'v'; 200_000];
+    let deadline = Instant::now() + PATIENCE;
+    let watchers = |count: &str| {
+        let line = format!("standpipe_watchers {count}");
+        server
+            .get("/metrics")
+            .text()
+            .lines()
+            .any(|known| known == line)
+    };
+    while !watchers("1") {
+        assert!(Instant::now() < deadline, "it was never cut");
+        server.put("/v1/other", &value);
+        // The quiet one shows that it lives, all the while.
+        assert!(quiet.block().unwrap().data.is_null());
+    }
+    server.put("/v1/mine", b"1");
+    assert_eq!(quiet.take(1), told(&[("put", "mine")]));
+}
