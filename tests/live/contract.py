@@ -34,7 +34,7 @@ def main():
         say(f"schemathesis, seed {options.seed}, {options.examples} examples")
         done = subprocess.run(
             [tool, "--config-file", pathlib.Path(__file__).with_name("schemathesis.toml"), "run", f"{address}/openapi.json", "--checks", "all", "--max-examples", str(options.examples),
-             "--seed", str(options.seed), "--workers", "4", "--continue-on-failure", "--request-timeout", "30", "--output-sanitize", "false",
+             "--seed", str(options.seed), "--continue-on-failure", "--request-timeout", "30", "--output-sanitize", "false",
              "--report", "junit", "--report-junit-path", report],
             cwd=server.CACHE, env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120"}, stdin=subprocess.DEVNULL, check=False,
         )
