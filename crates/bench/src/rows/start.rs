@@ -35,18 +35,26 @@ pub(super) fn pages(setting: &Setting) -> Outcome<()> {
         .tempdir_in(&setting.dir);
     let data = made.map_err(Failure::at(setting.dir.display()))?;
     let measured = plan.run(data.path())?;
-    let row = Row {
-        number: 17,
-        what: format!(
-            "a page of 100 keys among {}, p99: {measured}",
-            setting.entries
+    let keys = setting.entries;
+    let (rest, beside) = (measured.at_rest, measured.beside_a_writer);
+    for (pages, what) in [
+        (
+            &rest,
+            format!("a page of 100 keys among {keys}, p99: {rest}"),
         ),
-        unit: "ms",
-        ours: vec![measured.p99().as_secs_f64() * 1e3],
-        theirs: Vec::new(),
-        reach: Reach::Alone(5.0),
-    };
-    row.print()
+        (&beside, format!("the same beside a writer, p99: {beside}")),
+    ] {
+        let row = Row {
+            number: 17,
+            what,
+            unit: "ms",
+            ours: vec![pages.p99().as_secs_f64() * 1e3],
+            theirs: Vec::new(),
+            reach: Reach::Alone(5.0),
+        };
+        row.print()?;
+    }
+    Ok(())
 }
 
 /// A row of the service.

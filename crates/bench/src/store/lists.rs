@@ -1,4 +1,4 @@
-//! Pages of a list at random places of a large store, while one thread goes on putting.
+//! Pages of a list at random places of a large store: at rest, and while one thread puts as fast as it can.
 
 use std::fmt;
 use std::path::Path;
@@ -25,18 +25,34 @@ pub(crate) struct Plan {
 /// How long pages took.
 #[derive(Debug)]
 pub(crate) struct Measured {
+    /// While nothing else was done.
+    pub(crate) at_rest: Pages,
+    /// Beside a writer, which together with the log's threads wants all of two processors.
+    pub(crate) beside_a_writer: Pages,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "at rest: {}", self.at_rest)?;
+        write!(f, "beside a writer: {}", self.beside_a_writer)
+    }
+}
+
+/// Times of some pages.
+#[derive(Debug)]
+pub(crate) struct Pages {
     pages: u64,
     times: Histogram,
 }
 
-impl Measured {
+impl Pages {
     /// The time that 99 of 100 pages did not exceed.
     pub(crate) fn p99(&self) -> Duration {
         self.times.quantile(0.99)
     }
 }
 
-impl fmt::Display for Measured {
+impl fmt::Display for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let us = |share| self.times.quantile(share).as_micros();
         write!(
@@ -67,8 +83,9 @@ impl Plan {
             let key = load::key(n.wrapping_mul(STRIDE) % self.entries);
             block_on(opened.put(&key, Level::Written))?;
         }
+        let at_rest = self.pages(&opened)?;
         let done = AtomicBool::new(false);
-        let measured = thread::scope(|scope| {
+        let beside_a_writer = thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 let mut state = 7;
                 while !done.load(Ordering::Relaxed) {
@@ -84,13 +101,16 @@ impl Plan {
             measured
         });
         opened.close()?;
-        measured
+        Ok(Measured {
+            at_rest,
+            beside_a_writer: beside_a_writer?,
+        })
     }
 
-    fn pages(self, opened: &super::Opened) -> Outcome<Measured> {
+    fn pages(self, opened: &super::Opened) -> Outcome<Pages> {
         let (mut state, mut measured) = (
             11,
-            Measured {
+            Pages {
                 pages: 0,
                 times: Histogram::new(),
             },
@@ -121,6 +141,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let plan = Plan::new(3_000, 100, Duration::from_millis(50));
         let measured = plan.run(dir.path()).unwrap();
-        assert!(measured.pages > 0 && measured.p99() > Duration::ZERO);
+        for pages in [measured.at_rest, measured.beside_a_writer] {
+            assert!(pages.pages > 0 && pages.p99() > Duration::ZERO);
+        }
     }
 }
