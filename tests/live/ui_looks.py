@@ -87,6 +87,8 @@ def keyboard_only(walk):
     walk.dialog()
     walk.picture("help")
     page.keyboard.press("Escape")
+    # The browser closes a dialog a moment after the key, and a key for the page behind it would be lost.
+    page.locator("dialog[open]").wait_for(state="hidden")
     for number, view in enumerate(VIEWS, 1):
         page.keyboard.press(str(number))
         page.locator(f".views a[aria-current][href='#/{view}']").wait_for()
