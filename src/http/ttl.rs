@@ -18,9 +18,9 @@ use super::problem::Problem;
 use super::shapes::{
     ExistingConditions, HowDurable, Key, Keyspace, NotModified, ReadConditions, TtlRemoved,
 };
-use super::values::absent;
+use super::values::{absent, change, done};
 use super::{answer, conditions, etag, json as body, parameters, shown};
-use crate::keyspace::{Acknowledged, Change, Entry, Ttl, Values, Verdict};
+use crate::keyspace::{Entry, Ttl, Values, Verdict};
 
 /// When a value leaves.
 #[derive(Serialize, ToSchema)]
@@ -119,21 +119,11 @@ pub(super) async fn delete(call: &Call) -> Result<HttpResponse, Problem> {
         .set_ttl(key.as_bytes(), Ttl::Forever, &change)
         .await?;
     let (entry, acknowledged) = set.ok_or_else(absent)?;
-    let mut response = HttpResponse::new(match acknowledged {
-        Acknowledged::AsPromised => StatusCode::NO_CONTENT,
-        Acknowledged::Below => StatusCode::ACCEPTED,
-    });
+    let mut response = HttpResponse::new(done(acknowledged));
     response
         .headers_mut()
         .insert(header::ETAG, etag::header(entry.version));
     Ok(response)
-}
-
-fn change(call: &Call) -> Result<Change, Problem> {
-    Ok(Change {
-        when: conditions::parse(call.headers())?,
-        durability: parameters::durability(&call.query(&["durability"])?)?,
-    })
 }
 
 fn answer_of(values: &Values, key: Cow<'_, str>, entry: &Entry) -> HttpResponse {

@@ -128,17 +128,26 @@ pub(super) async fn remove(
     values: &Values,
     key: Cow<'_, str>,
 ) -> Result<HttpResponse, Problem> {
+    let change = change(call)?;
+    let acknowledged = values.delete(key.as_bytes(), &change).await?;
+    Ok(HttpResponse::new(done(acknowledged)))
+}
+
+/// What a change without a body of its own asks for.
+pub(super) fn change(call: &Call) -> Result<Change, Problem> {
     let query = call.query(&["durability"])?;
-    let change = Change {
+    Ok(Change {
         when: conditions::parse(call.headers())?,
         durability: parameters::durability(&query)?,
-    };
-    Ok(HttpResponse::new(
-        match values.delete(key.as_bytes(), &change).await? {
-            Acknowledged::AsPromised => StatusCode::NO_CONTENT,
-            Acknowledged::Below => StatusCode::ACCEPTED,
-        },
-    ))
+    })
+}
+
+/// The status of a change that leaves nothing to tell.
+pub(super) fn done(acknowledged: Acknowledged) -> StatusCode {
+    match acknowledged {
+        Acknowledged::AsPromised => StatusCode::NO_CONTENT,
+        Acknowledged::Below => StatusCode::ACCEPTED,
+    }
 }
 
 /// That there is no such key.

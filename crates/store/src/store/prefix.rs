@@ -35,9 +35,8 @@ impl Store {
             seen: 0,
             own: None,
         };
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let step = self.step(keyspace, prefix, after.as_deref());
+        let mut steps = Steps::default();
+        while let Some(step) = steps.next(self, keyspace, prefix).await {
             sum.seen = sum.seen.max(step.seen);
             if !step.keys.is_empty() {
                 let bytes = step.keys.iter().map(Vec::len).sum();
@@ -51,12 +50,8 @@ impl Store {
                 sum.seen = sum.seen.max(deleted.seen);
                 sum.own = deleted.own.or(sum.own);
             }
-            let Some(last) = step.last else {
-                return Ok(sum);
-            };
-            after = Some(last);
-            yield_now().await;
         }
+        Ok(sum)
     }
 
     /// How many entries a delete by prefix would delete now.
@@ -66,17 +61,12 @@ impl Store {
             seen: 0,
             own: None,
         };
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let step = self.step(keyspace, prefix, after.as_deref());
+        let mut steps = Steps::default();
+        while let Some(step) = steps.next(self, keyspace, prefix).await {
             sum.seen = sum.seen.max(step.seen);
             sum.flushed += wide(step.keys.len());
-            let Some(last) = step.last else {
-                return sum;
-            };
-            after = Some(last);
-            yield_now().await;
         }
+        sum
     }
 
     fn step(&self, keyspace: &Keyspace, prefix: &[u8], after: Option<&[u8]>) -> Step {
@@ -98,6 +88,31 @@ impl Store {
             last: last.filter(|_| !end).map(|entry| entry.key().to_vec()),
             seen: scan.seen,
         }
+    }
+}
+
+/// A walk over the keys under a prefix, step by step, in which others have their turn between two steps.
+#[derive(Default)]
+enum Steps {
+    #[default]
+    Begin,
+    /// Behind this key.
+    Behind(Vec<u8>),
+    End,
+}
+
+impl Steps {
+    async fn next(&mut self, store: &Store, keyspace: &Keyspace, prefix: &[u8]) -> Option<Step> {
+        let mut step = match self {
+            Self::Begin => store.step(keyspace, prefix, None),
+            Self::Behind(after) => {
+                yield_now().await;
+                store.step(keyspace, prefix, Some(after))
+            }
+            Self::End => return None,
+        };
+        *self = step.last.take().map_or(Self::End, Self::Behind);
+        Some(step)
     }
 }
 

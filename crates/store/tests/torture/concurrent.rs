@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use standpipe_store::fs::fault::{Seeded, SimDir};
+use standpipe_store::fs::fault::Seeded;
 use standpipe_store::{Conditions, Deleted, Level, Putted, Store, Version, Versions};
 
-use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace, open, rounds};
+use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace, rounds};
+use crate::lives;
 use crate::promises::{Change, Key, Model};
 
 const CLIENTS: u64 = 4;
@@ -329,24 +330,6 @@ fn remember(model: &mut Model, calls: &[Call]) {
 
 /// One life of the store: clients until they are done or the machine goes off.
 fn life(store: &Store, dice: &mut Seeded) -> Vec<Call> {
-    let ticks = Arc::new(AtomicU64::new(1));
-    let clients = (0..CLIENTS).map(|_| {
-        let (store, ticks) = (store.clone(), Arc::clone(&ticks));
-        let mut client = Client {
-            dice: Seeded::new(dice.bits()),
-            store,
-            ticks,
-            calls: Vec::new(),
-        };
-        thread::spawn(move || {
-            let mut left = 150;
-            while left > 0 && client.ask() {
-                left -= 1;
-            }
-            client.calls
-        })
-    });
-    let clients: Vec<_> = clients.collect();
     // Snapshots are made while everybody writes, as many as there is time for.
     let done = Arc::new(AtomicBool::new(false));
     let folding = {
@@ -355,27 +338,27 @@ fn life(store: &Store, dice: &mut Seeded) -> Vec<Call> {
             move || while !done.load(Ordering::SeqCst) && block_on(store.compact()).is_ok() {},
         )
     };
-    let calls = clients
-        .into_iter()
-        .flat_map(|client| client.join().unwrap())
-        .collect();
+    let calls = lives::live(dice, CLIENTS, |dice, ticks| {
+        let mut client = Client {
+            dice,
+            store: store.clone(),
+            ticks,
+            calls: Vec::new(),
+        };
+        move || {
+            lives::ask_on(|| client.ask());
+            client.calls
+        }
+    });
     done.store(true, Ordering::SeqCst);
     folding.join().unwrap();
     calls
 }
 
 fn history(seed: u64) {
-    let mut dice = Seeded::new(seed);
-    let (mut sim, clock, options) = (SimDir::new(), harness::clock(), harness::small());
-    let mut model = Model::default();
-    for _ in 0..4 {
-        let store = open(&sim, &options, &clock).unwrap();
-        let kept = model.check(&store, clock.now_ms());
-        model.promise(kept);
-        if dice.below(4) > 0 {
-            sim.stop_after(dice.bits() % 600);
-        }
-        let keyspace = default_keyspace(&store);
+    lives::over_crashes(seed, |(store, sim), dice, model| {
+        lives::maybe_stop(sim, dice);
+        let keyspace = default_keyspace(store);
         let first = |key: u8| {
             store
                 .get(&keyspace, &name(key))
@@ -383,17 +366,13 @@ fn history(seed: u64) {
                 .map(|entry| store.version(&entry))
         };
         let firsts: Vec<Option<Version>> = (0..3).map(first).collect();
-        let calls = life(&store, &mut dice);
+        let calls = life(store, dice);
         revisions_follow_time(&calls);
         for (key, first) in (0..).zip(firsts) {
             reads_fit(&calls, key, &states(&calls, key, first));
         }
-        remember(&mut model, &calls);
-        sim = sim.crash(&mut Seeded::new(dice.bits()));
-        drop(store);
-    }
-    let store = open(&sim, &options, &clock).unwrap();
-    model.check(&store, clock.now_ms());
+        remember(model, &calls);
+    });
 }
 
 #[test]

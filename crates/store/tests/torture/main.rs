@@ -16,6 +16,7 @@ mod concurrent;
 mod crash;
 mod faults;
 mod harness;
+mod lives;
 mod model;
 mod operations;
 mod promises;

@@ -12,6 +12,7 @@ use standpipe_store::{
 };
 
 use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace, open, rounds};
+use crate::lives;
 use crate::promises::{Change, Model, of_default};
 
 const CLIENTS: u64 = 4;
@@ -194,26 +195,18 @@ fn remember(model: &mut Model, sums: &[Sum]) {
 }
 
 fn life(store: &Store, dice: &mut Seeded) -> Vec<Sum> {
-    let ticks = Arc::new(AtomicU64::new(1));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let mut client = Client {
-                dice: Seeded::new(dice.bits()),
-                store: store.clone(),
-                ticks: Arc::clone(&ticks),
-                sums: Vec::new(),
-            };
-            thread::spawn(move || {
-                let mut left = 150;
-                while left > 0 && client.ask() {
-                    left -= 1;
-                }
-                client.sums
-            })
-        })
-        .collect();
-    let sums = clients.into_iter();
-    sums.flat_map(|client| client.join().unwrap()).collect()
+    lives::live(dice, CLIENTS, |dice, ticks| {
+        let mut client = Client {
+            dice,
+            store: store.clone(),
+            ticks,
+            sums: Vec::new(),
+        };
+        move || {
+            lives::ask_on(|| client.ask());
+            client.sums
+        }
+    })
 }
 
 fn numbers(store: &Store) -> BTreeMap<String, i64> {
@@ -228,25 +221,13 @@ fn numbers(store: &Store) -> BTreeMap<String, i64> {
 #[test]
 fn counters_and_transfers_add_up_over_crashes() {
     for seed in 1..=rounds("STANDPIPE_HISTORIES", 20) {
-        let mut dice = Seeded::new(seed);
-        let (mut sim, clock, options) = (SimDir::new(), harness::clock(), harness::small());
-        let mut model = Model::default();
-        for _ in 0..4 {
-            let store = open(&sim, &options, &clock).unwrap();
-            let kept = model.check(&store, clock.now_ms());
-            model.promise(kept);
-            let start = numbers(&store);
-            if dice.below(4) > 0 {
-                sim.stop_after(dice.bits() % 600);
-            }
-            let mut sums = life(&store, &mut dice);
+        lives::over_crashes(seed, |(store, sim), dice, model| {
+            let start = numbers(store);
+            lives::maybe_stop(sim, dice);
+            let mut sums = life(store, dice);
             follow(&mut sums, &start);
-            remember(&mut model, &sums);
-            sim = sim.crash(&mut Seeded::new(dice.bits()));
-            drop(store);
-        }
-        let store = open(&sim, &options, &clock).unwrap();
-        model.check(&store, clock.now_ms());
+            remember(model, &sums);
+        });
     }
 }
 
