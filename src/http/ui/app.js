@@ -158,8 +158,13 @@ async function showHelp() {
   });
 }
 
+/** The field that a key belongs to. A dialog that has just been closed keeps the focus until its `close` event, and is none any more. */
+function fieldOf(target) {
+  return target.closest?.("dialog") ? null : target.closest?.("input, textarea, select");
+}
+
 function onKey(event) {
-  const inField = event.target.closest?.("input, textarea, select, dialog");
+  const inField = fieldOf(event.target);
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (inField && event.key !== "Escape") return;
   const views = Object.keys(VIEWS);
