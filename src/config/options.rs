@@ -219,7 +219,6 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
             history_bytes: words.length("watch.history_bytes", 1 << 10, 1 << 40)?,
             heartbeat: words.span("watch.heartbeat", Duration::from_millis(100), DAY)?,
         },
-        keyspaces: Vec::new(),
         on_sync_error: words.read("log.on_sync_error", |text| {
             value::word(
                 text,
@@ -229,6 +228,7 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
                 ],
             )
         })?,
+        ..server::Options::default()
     })
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::{self, Receiver};
 use tokio::time::sleep;
 
+use super::movement::Movement;
 use super::reload::{Parts, Reload};
 use super::stop::Stop;
 use super::{OnSyncError, Options, Server, ServerError, addresses_of};
@@ -31,6 +32,7 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
         listeners,
         ops,
         tls,
+        outbound,
     } = server;
     let options = &reload.options;
     let opening = Opening::default();
@@ -53,6 +55,7 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
         stopper: listener.stopper(),
         service,
         tls,
+        movement: Movement::new(outbound),
         reload,
         stop,
     };
@@ -118,6 +121,7 @@ struct Life {
     service: Arc<Service>,
     stopper: Stopper,
     tls: Option<Arc<Tls>>,
+    movement: Movement,
     reload: Reload,
     stop: Stop,
 }
@@ -172,6 +176,7 @@ impl Life {
             service: &self.service,
             keyspaces,
             tls: self.tls.as_ref(),
+            movement: &self.movement,
         };
         tokio::select! {
             end = until_end(&mut self.stop, keyspaces, on_sync_error) => end,

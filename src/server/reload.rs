@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::life::{http_limits, keyspace_options};
+use super::movement::Movement;
 use super::{Options, Tls as TlsOptions};
 use crate::http::{Configuration, Service};
 use crate::keyspace::Keyspaces;
@@ -132,6 +133,7 @@ pub(super) struct Parts<'a> {
     pub(super) service: &'a Service,
     pub(super) keyspaces: &'a Keyspaces,
     pub(super) tls: Option<&'a Arc<Tls>>,
+    pub(super) movement: &'a Movement,
 }
 
 impl Reload {
@@ -279,6 +281,10 @@ impl Reload {
                 .await
                 .map_err(|refused| refused.to_string())?;
         }
+        let movement = parts.movement;
+        movement
+            .set_outbound(&options)
+            .map_err(|refused| format!("outbound: {refused}"))?;
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
