@@ -23,6 +23,7 @@ mod durability;
 mod entries;
 mod errors;
 mod follower;
+mod generated;
 mod guards;
 mod harness;
 mod http2;

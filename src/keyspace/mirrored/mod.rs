@@ -1,0 +1,142 @@
+//! What a keyspace is beside its values while it follows somebody else: how current it is, what has come and could not be stored
+//! yet, and who may write. Clients only read it. It must not know whom it follows, or how.
+//!
+//! One [`Feed`] writes, and a new one takes the place of the one before: what an older one still brings is refused, so that
+//! a stream that was given up never overwrites what came later.
+//!
+//! What cannot be stored lies in the [`overlay`], and whoever reads finds it there first. It is announced to those who watch
+//! under the same lock under which it is laid there, so that a watch that begins knows exactly which of it is still to be told.
+
+mod current;
+mod feed;
+mod overlay;
+mod reading;
+mod watching;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+pub use current::{Contact, Freshness, Whom};
+pub use feed::{Feed, Received, Untaken, Why};
+pub use watching::Watch;
+
+use current::{Current, Mark};
+use overlay::Overlay;
+
+/// A keyspace that follows somebody else.
+#[derive(Debug)]
+pub(in crate::keyspace) struct Mirrored {
+    /// Held while anything is written. The number is that of the feed that may.
+    writing: tokio::sync::Mutex<u64>,
+    over: RwLock<Overlay>,
+    /// How many keys the overlay has: most of the time none, and then nobody needs its lock.
+    unstored: AtomicUsize,
+    /// The most bytes of the overlay.
+    unstored_bytes: AtomicUsize,
+    /// Rung when the overlay is not empty any more.
+    laid: Notify,
+    current: Mutex<Current>,
+    /// It follows nobody any more.
+    ended: AtomicBool,
+}
+
+/// A key of which there is something to say.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Remarkable {
+    /// The key.
+    pub key: String,
+    /// Whether what it stands for is not stored yet.
+    pub unstored: bool,
+    /// Whether the upstream does not have it any more.
+    pub kept: bool,
+    /// Why its newest value was not taken.
+    pub refused: Option<String>,
+}
+
+/// How a mirrored keyspace fares.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Fares {
+    /// How many keys stand for something that is not stored yet.
+    pub unstored: usize,
+    /// How many bytes of memory that takes.
+    pub unstored_bytes: usize,
+    /// Keys of which there is something to say, up to the number that was asked for.
+    pub remarkable: Vec<Remarkable>,
+    /// How many there are of them.
+    pub remarkable_in_all: usize,
+}
+
+impl Mirrored {
+    pub(in crate::keyspace) fn new() -> Self {
+        Self {
+            writing: tokio::sync::Mutex::new(0),
+            over: RwLock::default(),
+            unstored: AtomicUsize::new(0),
+            unstored_bytes: AtomicUsize::new(0),
+            laid: Notify::new(),
+            current: Mutex::default(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// The keyspace follows nobody from now on, or never did.
+    pub(in crate::keyspace) async fn end(&self) {
+        let mut number = self.writing.lock().await;
+        *number += 1;
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether anything stands for something that is not stored.
+    #[inline]
+    fn is_laid_over(&self) -> bool {
+        self.unstored.load(Ordering::Acquire) > 0
+    }
+
+    /// Changes the overlay, and keeps count.
+    fn lay<T>(&self, change: impl FnOnce(&mut Overlay) -> T) -> T {
+        let mut over = self.over.write();
+        let changed = change(&mut over);
+        let before = self.unstored.swap(over.len(), Ordering::AcqRel);
+        let wake = before == 0 && over.len() > 0;
+        drop(over);
+        if wake {
+            self.laid.notify_one();
+        }
+        changed
+    }
+
+    /// How it fares, with at most `most` keys by name.
+    pub(in crate::keyspace) fn fares(&self, most: usize) -> Fares {
+        let over = self.over.read();
+        let mut marks = self.current.lock().marks().clone();
+        for key in over.oldest(most) {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            marks.entry(key).or_insert(Mark::Unstored);
+        }
+        let remarkable: Vec<_> = marks
+            .iter()
+            .take(most)
+            .map(|(key, mark)| Remarkable {
+                key: key.clone(),
+                unstored: over.of(key.as_bytes()).is_some(),
+                kept: matches!(mark, Mark::Kept { .. }),
+                refused: match mark {
+                    Mark::Refused { why, .. } => Some(why.to_string()),
+                    Mark::Kept { .. } | Mark::Unstored => None,
+                },
+            })
+            .collect();
+        Fares {
+            unstored: over.len(),
+            unstored_bytes: over.bytes(),
+            remarkable,
+            remarkable_in_all: marks.len(),
+        }
+    }
+}

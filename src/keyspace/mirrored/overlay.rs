@@ -1,0 +1,188 @@
+//! What has come and could not be stored yet: for each key its newest value, or that it is gone. Bounded in bytes. It must not
+//! know why something is not stored.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::engine::{Unstored, Version};
+
+/// What a key takes beside its own bytes and those of its value.
+const OVERHEAD_BYTES: usize = 256;
+
+/// What a key stands for that is not stored.
+#[derive(Clone, Debug)]
+pub(super) enum Over {
+    /// This value.
+    Value(Unstored),
+    /// Nothing: it is gone.
+    Gone,
+}
+
+impl Over {
+    /// The version, where there is one. No two values ever have the same.
+    pub(super) fn version(&self) -> Option<Version> {
+        match self {
+            Self::Value(unstored) => Some(unstored.entry().version),
+            Self::Gone => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Value(unstored) => unstored.entry().value.len(),
+            Self::Gone => 0,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    over: Over,
+    order: u64,
+}
+
+/// There is no room for another one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Full;
+
+/// The keys that stand for something else than what is stored.
+#[derive(Debug, Default)]
+pub(super) struct Overlay {
+    keys: BTreeMap<Bytes, Slot>,
+    /// The keys, the one first that has been here the longest.
+    order: BTreeMap<u64, Bytes>,
+    bytes: usize,
+    next: u64,
+}
+
+impl Overlay {
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn of(&self, key: &[u8]) -> Option<&Over> {
+        self.keys.get(key).map(|slot| &slot.over)
+    }
+
+    /// Lets `key` stand for `over`, where everything then takes at most `limit` bytes.
+    pub(super) fn set(&mut self, key: &[u8], over: Over, limit: usize) -> Result<(), Full> {
+        let of = |over: &Over| OVERHEAD_BYTES + key.len() + over.bytes();
+        let before = self.keys.get(key).map_or(0, |slot| of(&slot.over));
+        let bytes = self.bytes - before + of(&over);
+        if bytes > limit {
+            return Err(Full);
+        }
+        self.bytes = bytes;
+        if let Some(slot) = self.keys.get_mut(key) {
+            // It keeps its turn: a key that changes all the time is stored as well.
+            slot.over = over;
+            return Ok(());
+        }
+        let (key, order) = (Bytes::copy_from_slice(key), self.next);
+        self.next += 1;
+        self.order.insert(order, key.clone());
+        self.keys.insert(key, Slot { over, order });
+        Ok(())
+    }
+
+    /// What is stored is what `key` stands for again.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        if let Some(slot) = self.keys.remove(key) {
+            self.order.remove(&slot.order);
+            self.bytes -= OVERHEAD_BYTES + key.len() + slot.over.bytes();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self {
+            next: self.next,
+            ..Self::default()
+        };
+    }
+
+    /// Up to `most` keys, the one first that has been here the longest.
+    pub(super) fn oldest(&self, most: usize) -> Vec<Bytes> {
+        self.order.values().take(most).cloned().collect()
+    }
+
+    /// The keys that begin with `prefix`, in byte order, behind `after` where that is given.
+    pub(super) fn range<'o>(
+        &'o self,
+        prefix: &'o [u8],
+        after: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&'o Bytes, &'o Over)> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        self.keys
+            .range::<[u8], _>((from, Bound::Unbounded))
+            .take_while(move |(key, _)| key.starts_with(prefix))
+            .map(|(key, slot)| (key, &slot.over))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 1 << 20;
+
+    fn gone(keys: &[&str]) -> Overlay {
+        let mut overlay = Overlay::default();
+        for key in keys {
+            overlay.set(key.as_bytes(), Over::Gone, ROOM).unwrap();
+        }
+        overlay
+    }
+
+    fn ranged(overlay: &Overlay, prefix: &str, after: Option<&str>) -> Vec<String> {
+        let keys = overlay.range(prefix.as_bytes(), after.map(str::as_bytes));
+        keys.map(|(key, _)| String::from_utf8_lossy(key).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_key_is_bounded_with_what_it_takes_and_gives_it_back() {
+        let mut overlay = Overlay::default();
+        let limit = 2 * (OVERHEAD_BYTES + 1);
+        overlay.set(b"a", Over::Gone, limit).unwrap();
+        overlay.set(b"b", Over::Gone, limit).unwrap();
+        assert_eq!(overlay.set(b"c", Over::Gone, limit), Err(Full));
+        assert_eq!((overlay.len(), overlay.bytes()), (2, limit));
+        // What is there already needs no more room.
+        overlay.set(b"a", Over::Gone, limit).unwrap();
+        overlay.remove(b"a");
+        overlay.remove(b"a");
+        overlay.set(b"c", Over::Gone, limit).unwrap();
+        overlay.clear();
+        assert_eq!((overlay.len(), overlay.bytes()), (0, 0));
+        assert_eq!(overlay.oldest(9), Vec::<Bytes>::new());
+    }
+
+    #[test]
+    fn the_oldest_come_first_and_a_change_keeps_the_turn() {
+        let mut overlay = gone(&["b", "a", "c"]);
+        overlay.set(b"b", Over::Gone, ROOM).unwrap();
+        assert_eq!(overlay.oldest(2), ["b", "a"]);
+        overlay.remove(b"b");
+        overlay.set(b"b", Over::Gone, ROOM).unwrap();
+        assert_eq!(overlay.oldest(9), ["a", "c", "b"]);
+    }
+
+    #[test]
+    fn a_range_begins_behind_a_place_and_ends_with_the_prefix() {
+        let overlay = gone(&["a", "a/1", "a/2", "a0", "b"]);
+        assert_eq!(ranged(&overlay, "a/", None), ["a/1", "a/2"]);
+        assert_eq!(ranged(&overlay, "a/", Some("a/1")), ["a/2"]);
+        assert_eq!(ranged(&overlay, "a/", Some("a")), ["a/1", "a/2"]);
+        assert_eq!(ranged(&overlay, "a/", Some("a0")), Vec::<String>::new());
+        assert_eq!(ranged(&overlay, "", Some("a/2")), ["a0", "b"]);
+    }
+}

@@ -1,0 +1,25 @@
+//! What the `.proto` files here come to in Rust; a test makes it anew and compares. The folders of the names are the packages.
+
+#![expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::doc_markdown,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "the generators write it as they do"
+)]
+
+pub mod traits {
+    include!("traits.rs");
+}
+
+pub mod bos {
+    pub mod publication {
+        pub mod v1 {
+            include!("bos.rs");
+        }
+    }
+}
