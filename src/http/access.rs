@@ -110,7 +110,7 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         }
         Operation::ListKeyspaces => Right::Anywhere(Verb::Read),
         Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
-        Operation::Metrics | Operation::Limits | Operation::Snapshot => {
+        Operation::Metrics | Operation::Limits | Operation::Mirrors | Operation::Snapshot => {
             Right::OnServer(Verb::Admin)
         }
     }

@@ -48,6 +48,7 @@ failures! {
     RangeFailures [RangeNotSatisfiable]
     /// Of changing a value.
     WriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
         DurabilityLost DiskFull KeyspaceFull
@@ -61,6 +62,7 @@ failures! {
     ]
     /// Of a flush.
     FlushFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
         DurabilityLost DiskFull
@@ -90,6 +92,7 @@ failures! {
     TtlReadFailures: KeyReadFailures []
     /// Of changing what is there already.
     TtlWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
         Overloaded DurabilityLost DiskFull KeyspaceFull
@@ -98,6 +101,7 @@ failures! {
     CounterReadFailures: KeyReadFailures [NotACounter]
     /// Of adding to a counter.
     CounterWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
         Overloaded DurabilityLost DiskFull KeyspaceFull
@@ -118,6 +122,7 @@ failures! {
     KeyspaceFailures: KeyspaceListFailures [KeyspaceNotFound]
     /// Of making or changing a keyspace.
     KeyspaceSetFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
         DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
@@ -129,7 +134,7 @@ failures! {
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.
-    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound]
+    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound KeyspaceReadOnly]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting
@@ -137,6 +142,8 @@ failures! {
     ]
     /// Of the limits.
     LimitsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of the mirrors.
+    MirrorsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of the figures.
     MetricsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Internal]
     /// Of a probe.

@@ -11,7 +11,7 @@ use super::query::Query;
 use super::shapes::{
     LookupAnswers, LookupKey, NotModified, PartHeaders, PartOfValue, ReadConditions, WholeValue,
 };
-use super::{answer, conditions, pages};
+use super::{answer, conditions, mirrors, pages};
 
 /// cachepump's own words, spelling included: clients compare them.
 const NO_PARAMETER: &str = "Parametor 'key' is not found";
@@ -76,7 +76,11 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
         Some(entry) => {
             let max_age = values.max_age(&entry);
-            answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
+            let freshness = values.freshness(key.as_bytes(), &entry);
+            let mut response =
+                answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)?;
+            mirrors::mark(&mut response, freshness);
+            Ok(response)
         }
     }
 }

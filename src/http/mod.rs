@@ -30,6 +30,7 @@ mod listener;
 mod listing;
 mod lookup;
 mod media;
+mod mirrors;
 mod openapi;
 mod operations;
 mod ops;

@@ -72,6 +72,8 @@ pub(crate) enum Operation {
     Metrics,
     /// `GET /limits`
     Limits,
+    /// `GET /mirrors`
+    Mirrors,
     /// `POST /admin/snapshot`
     Snapshot,
     /// `GET /docs`
@@ -137,6 +139,7 @@ impl Operation {
         Self::Readyz,
         Self::Metrics,
         Self::Limits,
+        Self::Mirrors,
         Self::Snapshot,
         Self::DocsRedirect,
         Self::Docs,
@@ -176,6 +179,7 @@ impl Operation {
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
             Self::Limits => "limits",
+            Self::Mirrors => "mirrors",
             Self::Snapshot => "snapshot",
             Self::DocsRedirect | Self::Docs => "docs",
             Self::ProblemPage => "problem_page",
@@ -215,7 +219,8 @@ impl Operation {
             | Self::FlushByDelete
             | Self::FlushByPost
             | Self::Snapshot
-            | Self::Limits => Admission::Open,
+            | Self::Limits
+            | Self::Mirrors => Admission::Open,
             // The lookup of a key asks for the store itself: the same path is the way to the pages.
             Self::Lookup
             | Self::HeadLookup
@@ -407,6 +412,7 @@ pub(crate) static ROUTES: &[Route] = &[
     read(Pattern::Exact("/readyz"), get!(Readyz)),
     read(Pattern::Exact("/metrics"), get!(Metrics)),
     read(Pattern::Exact("/limits"), get!(Limits)),
+    read(Pattern::Exact("/mirrors"), get!(Mirrors)),
     Route {
         pattern: Pattern::Exact("/admin/snapshot"),
         operations: &[(Method::POST, Operation::Snapshot)],

@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::watch::Seats;
 use crate::keyspace::{Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 
 /// What the HTTP side can be told.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ pub struct Service {
     since: Instant,
     opening: Opening,
     keyspaces: OnceLock<Keyspaces>,
+    mirrors: OnceLock<Mirrors>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) watchers: Seats,
@@ -84,6 +86,7 @@ impl Service {
             since: Instant::now(),
             opening,
             keyspaces: OnceLock::new(),
+            mirrors: OnceLock::new(),
             metrics,
             budget,
             hosts: Hosts::new(options.hosts),
@@ -155,6 +158,16 @@ impl Service {
     /// Writes a line for each request from now on, or no longer.
     pub fn set_access_log(&self, log: bool) {
         self.gate.set_log(log);
+    }
+
+    /// These mirrors are shown from now on.
+    pub fn set_mirrors(&self, mirrors: Mirrors) {
+        self.mirrors.get_or_init(|| mirrors);
+    }
+
+    /// The mirrors, once there may be some.
+    pub(super) fn mirrors(&self) -> Option<&Mirrors> {
+        self.mirrors.get()
     }
 
     /// The store is open: requests are served from now on.

@@ -18,7 +18,7 @@ use super::shapes::{
     Bytes as AnyBytes, HowDurable, Key, NotModified, PartHeaders, PartOfValue, ReadConditions,
     Removed, Tuning, WholeValue, WriteConditions, Written,
 };
-use super::{answer, conditions, etag, key, media, parameters};
+use super::{answer, conditions, etag, key, media, mirrors, parameters};
 use crate::keyspace::{
     Acknowledged, Change, Draft, MediaType, Outcome, Stored, Ttl, Value, Values,
 };
@@ -62,8 +62,14 @@ pub(super) async fn read(
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
     let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
-    let max_age = values.max_age(&entry);
-    answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
+    let (max_age, freshness) = (
+        values.max_age(&entry),
+        values.freshness(key.as_bytes(), &entry),
+    );
+    let mut response =
+        answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)?;
+    mirrors::mark(&mut response, freshness);
+    Ok(response)
 }
 
 /// Write a value
@@ -198,6 +204,7 @@ impl<'a> Put<'a> {
             return Err(Problem::new(Code::PartialPut, detail));
         }
         // What can be refused without the body is refused before it is read.
+        values.check_writable()?;
         values.check_key(key.as_bytes())?;
         let announced_len = body::announced_len(headers);
         values.check_value_len(announced_len.unwrap_or_default())?;

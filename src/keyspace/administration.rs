@@ -61,6 +61,7 @@ impl Keyspaces {
             });
         }
         let _one = self.administration.lock().await;
+        self.check_followed(name)?;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
         Ok(self.engine.set_keyspace(name, policy, limit).await?)
@@ -69,6 +70,7 @@ impl Keyspaces {
     /// Drops the keyspace `name` with everything in it.
     pub async fn drop_one(&self, name: &str) -> Result<(), Refusal> {
         let _one = self.administration.lock().await;
+        self.check_followed(name)?;
         self.check_droppable(name)?;
         if self.engine.drop_keyspace(name).await? {
             Ok(())
@@ -109,7 +111,7 @@ impl Keyspaces {
             DefinedBy::Requests
         };
         let source = match self.role(&facts.name) {
-            Role::Plain => None,
+            Role::Plain | Role::Mirrored(_) => None,
             Role::Through(through) => Some(through.options().origin.kind()),
         };
         Described {
@@ -124,6 +126,15 @@ impl Keyspaces {
             return Err(Refusal::KeyspaceProtected);
         }
         self.check_defined(name)
+    }
+
+    /// A keyspace that follows somebody else is only read.
+    fn check_followed(&self, name: &str) -> Result<(), Refusal> {
+        if let Role::Mirrored(_) = self.role(name) {
+            let name = name.to_owned();
+            return Err(Refusal::ReadOnly { name });
+        }
+        Ok(())
     }
 
     fn check_defined(&self, name: &str) -> Result<(), Refusal> {

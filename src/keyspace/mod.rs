@@ -8,6 +8,7 @@ mod counter;
 mod defined;
 mod expiry;
 mod listing;
+mod mirrored;
 mod role;
 mod through;
 mod values;
@@ -24,7 +25,7 @@ use crate::metrics::StoreMetrics;
 pub use crate::engine::{
     Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
     Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
+    Place, Policy, Progress, TextKind, Told, Version, Versions, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -32,6 +33,10 @@ pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
+pub use mirrored::{
+    Contact, Content, Fares, Feed, Freshness, Mirrored, Received, Remarkable, Untaken, Watch, Whom,
+    Why,
+};
 pub use role::Role;
 pub use through::Through;
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
@@ -85,6 +90,18 @@ impl Keyspaces {
     /// nothing else.
     pub async fn set_roles(&self, roles: BTreeMap<String, Role>) {
         self.roles.set(roles).await;
+    }
+
+    /// The right to write into the keyspace `name`, which follows somebody else; an earlier one is worth nothing from then on.
+    /// What cannot be stored takes at most `unstored_bytes` of memory.
+    pub async fn feed(&self, name: &str, unstored_bytes: usize) -> Result<Feed, Refusal> {
+        let values = self.values(name)?;
+        let Role::Mirrored(mirrored) = self.role(name) else {
+            return Err(Refusal::KeyspaceNotFound {
+                name: name.to_owned(),
+            });
+        };
+        Ok(Feed::open(values, mirrored, unstored_bytes).await)
     }
 
     /// What the keyspace called `name` does beside keeping values.

@@ -154,8 +154,7 @@ impl Collector for AllMirrors {
                 break;
             }
             let unit = shown.unit.as_ref();
-            let mut family =
-                encoder.encode_descriptor(shown.name, shown.help, unit, shown.kind)?;
+            let mut family = encoder.encode_descriptor(shown.name, shown.help, unit, shown.kind)?;
             for mirror in &mirrors {
                 let value = (shown.of)(mirror).load(Ordering::Relaxed);
                 if value == UNKNOWN {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 pub use options::{OnDelete, Options, Service, SmartCore, Standpipe, Upstream};
 pub use shown::{Key, Mirror};
@@ -71,30 +72,50 @@ impl Mirrors {
         }))
     }
 
-    /// Lets just these keyspaces follow just that from now on. What stays the same goes on undisturbed; a keyspace that follows
-    /// nobody any more keeps its data. A keyspace that is not there follows nobody, which the log says.
+    /// Ends those mirrors that are not among these: their keyspaces keep their data. To be called before clients may write there.
+    pub async fn end_others(&self, mirrors: &BTreeMap<String, Options>) {
+        let inner = &self.0;
+        let _one = inner.applying.lock().await;
+        let ended: Vec<_> = {
+            let mut running = inner.running.lock();
+            let ends = |name: &String, _: &mut Running| !mirrors.contains_key(name);
+            running.extract_if(.., ends).collect()
+        };
+        for (name, running) in ended {
+            running.task.abort();
+            let lost = running.feed.store_the_rest().await;
+            if lost > 0 {
+                tracing::warn!(
+                    keyspace = name,
+                    lost,
+                    "values that could not be stored are gone"
+                );
+            }
+            tracing::info!(keyspace = name, "the keyspace follows nobody any more");
+        }
+    }
+
+    /// Lets these keyspaces follow just that from now on; what stays the same goes on undisturbed. To be called when clients
+    /// cannot write there any more. A keyspace that cannot follow is named in the log.
     pub async fn apply(&self, mirrors: &BTreeMap<String, Options>) {
         let inner = &self.0;
         let _one = inner.applying.lock().await;
-        let stopped: BTreeMap<_, _> = inner
-            .running
-            .lock()
-            .extract_if(.., |name, running| mirrors.get(name) != Some(&running.options))
-            .collect();
-        for (name, running) in &stopped {
-            running.task.abort();
-            if !mirrors.contains_key(name) {
-                inner.keyspaces.unmirror(name).await;
-                tracing::info!(keyspace = name, "the keyspace follows nobody any more");
-            }
-        }
         for (name, options) in mirrors {
-            if inner.running.lock().contains_key(name) {
-                continue;
+            let before = {
+                let mut running = inner.running.lock();
+                if running.get(name).is_some_and(|one| one.options == *options) {
+                    continue;
+                }
+                running.remove(name)
+            };
+            if let Some(running) = &before {
+                running.task.abort();
             }
-            let before = stopped.get(name).map(|running| &running.options);
+            let before = before.as_ref().map(|running| &running.options);
             match self.start(name, options, before).await {
-                Ok(started) => drop(inner.running.lock().insert(name.clone(), started)),
+                Ok(started) => {
+                    inner.running.lock().insert(name.clone(), started);
+                }
                 Err(refusal) => {
                     tracing::error!(keyspace = name, "the keyspace follows nobody: {refusal}");
                 }
@@ -116,7 +137,7 @@ impl Mirrors {
             keyspaces,
             ..
         } = &*self.0;
-        let feed = keyspaces.mirror(name, options.unstored_bytes).await?;
+        let feed = keyspaces.feed(name, options.unstored_bytes).await?;
         let board = Arc::new(Board::new(name, MirrorMetrics::new(name)));
         let common = Arc::new(Common::new(options, feed.clone(), Arc::clone(&board)));
         let left = left_out(options, before);
@@ -174,10 +195,9 @@ impl Mirrors {
 
 /// Publications that were listed before and are not now: they leave at once, whether or not the server can be reached.
 fn left_out(options: &Options, before: Option<&Options>) -> Vec<String> {
-    let (Upstream::SmartCore(now), Some(Upstream::SmartCore(before))) = (
-        &options.upstream,
-        before.map(|before| &before.upstream),
-    ) else {
+    let (Upstream::SmartCore(now), Some(Upstream::SmartCore(before))) =
+        (&options.upstream, before.map(|before| &before.upstream))
+    else {
         return Vec::new();
     };
     let left = |id: &&String| !now.publications.contains(id);
@@ -197,8 +217,18 @@ async fn follow(outbound: Outbound, upstream: Upstream, common: Arc<Common>, lef
             }
             Upstream::SmartCore(options) => {
                 common.feed.follow_each(&options.publications);
-                let follower = smartcore::Follower::new(&outbound, Arc::clone(&common), options);
-                match follower.follow().await {}
+                let mut backoff = common.backoff();
+                loop {
+                    let (shared, options) = (Arc::clone(&common), options.clone());
+                    let trouble = match smartcore::Follower::new(&outbound, shared, options) {
+                        Ok(follower) => match follower.follow().await {},
+                        Err(trouble) => trouble,
+                    };
+                    let pause = backoff.pause();
+                    let Common { board, feed, .. } = &*common;
+                    board.failed("", &trouble, feed.now_ms(), pause);
+                    sleep(pause).await;
+                }
             }
         }
     };

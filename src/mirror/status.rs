@@ -221,14 +221,6 @@ impl Board {
         }
     }
 
-    /// Something is wrong with a line that is followed all the same.
-    pub(super) fn wrong(&self, name: &str, trouble: &Trouble) {
-        let error = trouble.to_string();
-        let keyspace = &self.keyspace;
-        tracing::warn!(keyspace, publication = name, "{error}");
-        self.change(name, |line| line.error = Some(error));
-    }
-
     fn change<T>(&self, line: &str, change: impl FnOnce(&mut Line) -> T) -> T {
         let mut lines = self.lines.lock();
         if let Some(line) = lines.get_mut(line) {

@@ -46,7 +46,9 @@ impl Outbound {
     ) -> io::Result<Connection> {
         let host = url.host_str().ok_or_else(|| failed("no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = url.port_or_known_default().ok_or_else(|| failed("no port"))?;
+        let port = url
+            .port_or_known_default()
+            .ok_or_else(|| failed("no port"))?;
         let stream = self.dial(host, port).await?;
         let keepalive = TcpKeepalive::new()
             .with_time(PROBE_AFTER)

@@ -153,7 +153,9 @@ impl Life {
             return Err(closed_because(keyspaces, refused.into()).await);
         }
         let movement = &self.movement;
-        movement.set_roles(&self.reload.options, &keyspaces).await;
+        movement
+            .start(&self.reload.options, &keyspaces, &self.service)
+            .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -188,7 +190,8 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. The store makes everything durable and ends.
+    /// 3. What moves by itself ends.
+    /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
     async fn drain(mut self, keyspaces: Keyspaces) -> Result<(), ServerError> {
@@ -203,6 +206,10 @@ impl Life {
         // The listener gives up after `drain_timeout` by itself.
         tokio::select! {
             () = self.stopper.drain() => {}
+            () = self.stop.asked_again() => {}
+        }
+        tokio::select! {
+            () = self.movement.stop() => {}
             () = self.stop.asked_again() => {}
         }
         let closed = on_a_thread("close", move || keyspaces.close())?;

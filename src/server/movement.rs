@@ -2,22 +2,60 @@
 //! before the store is closed. It must not know what they do.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Options;
-use crate::keyspace::{Keyspaces, Role, Through};
+use crate::http::Service;
+use crate::keyspace::{Keyspaces, Mirrored, Role, Through};
+use crate::mirror::Mirrors;
 use crate::outbound::{Outbound, OutboundError};
 
 /// Everything that reaches out.
 #[derive(Debug)]
 pub(super) struct Movement {
     outbound: Outbound,
+    /// Once the store is open.
+    mirrors: OnceLock<Mirrors>,
 }
 
 impl Movement {
     /// Nothing moves yet.
     pub(super) fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+        Self {
+            outbound,
+            mirrors: OnceLock::new(),
+        }
+    }
+
+    /// Begins to move what the options say, before any request is served.
+    pub(super) async fn start(&self, options: &Options, keyspaces: &Keyspaces, service: &Service) {
+        let mirrors = self.mirrors.get_or_init(|| {
+            let figures = service.metrics().mirrors.clone();
+            Mirrors::new(self.outbound.clone(), keyspaces.clone(), figures)
+        });
+        service.set_mirrors(mirrors.clone());
+        self.apply(options, keyspaces).await;
+    }
+
+    /// Moves just what the options say from now on; what stays the same goes on undisturbed.
+    ///
+    /// 1. What follows somebody else and shall not any more ends, before clients may write there.
+    /// 2. Every keyspace is given its role.
+    /// 3. What is to follow begins, when clients cannot write there any more.
+    pub(super) async fn apply(&self, options: &Options, keyspaces: &Keyspaces) {
+        let Some(mirrors) = self.mirrors.get() else {
+            return;
+        };
+        mirrors.end_others(&options.mirrors).await;
+        self.set_roles(options, keyspaces).await;
+        mirrors.apply(&options.mirrors).await;
+    }
+
+    /// Moves nothing any more, before the store is closed.
+    pub(super) async fn stop(&self) {
+        if let Some(mirrors) = self.mirrors.get() {
+            mirrors.stop().await;
+        }
     }
 
     /// Takes over what may fail, before anything else has changed.
@@ -30,14 +68,21 @@ impl Movement {
 
     /// Gives every keyspace the role that the options say. A keyspace that reads through as before goes on with what is under
     /// way; of another one nothing that is under way is stored any more.
-    pub(super) async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
+    async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
         let mut roles = BTreeMap::new();
         for (name, through) in &options.through {
             let role = match keyspaces.role(name) {
                 Role::Through(known) if known.options() == through => Role::Through(known),
-                Role::Plain | Role::Through(_) => {
+                Role::Plain | Role::Through(_) | Role::Mirrored(_) => {
                     Role::Through(Arc::new(Through::new(through.clone())))
                 }
+            };
+            roles.insert(name.clone(), role);
+        }
+        for name in options.mirrors.keys() {
+            let role = match keyspaces.role(name) {
+                known @ Role::Mirrored(_) => known,
+                Role::Plain | Role::Through(_) => Role::Mirrored(Arc::new(Mirrored::default())),
             };
             roles.insert(name.clone(), role);
         }

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use standpipe_store::{Batched, Deleted, Failed, Putted, Read};
 
 use super::entries::{Entries, asked};
-use super::words::{Named, counted, our_holder, ours, removed, shown, stored, their_writer, theirs};
+use super::words::{
+    Named, counted, our_holder, ours, removed, shown, stored, their_writer, theirs,
+};
 use crate::engine::{Batch, Conditions, Done, Durability, Failure, Incremented, Operation, Unmade};
 
 /// What the answers to a batch rest on.

@@ -242,7 +242,9 @@ impl Watch {
                 self.synced = self.watcher.position();
                 if let standpipe_store::Filter::Key(key) = self.watcher.filter() {
                     let newest = self.store.newest(&self.keyspace, key, self.synced);
-                    return Poll::Ready(newest.map(|event| Told::Newest(self.event(Arc::new(event)))));
+                    return Poll::Ready(
+                        newest.map(|event| Told::Newest(self.event(Arc::new(event)))),
+                    );
                 }
                 self.phase = Phase::Reset;
                 Poll::Ready(None)

@@ -203,6 +203,8 @@ mod tests {
             content_encoding: None,
             created_at_ms: 1_000,
             expires_at_ms: None,
+            stale_at_ms: None,
+            owner: None,
         }
     }
 

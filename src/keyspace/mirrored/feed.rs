@@ -14,10 +14,12 @@ use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
 use super::current::Mark;
-use super::overlay::{Full, Over};
+use super::overlay::Over;
 use super::{Contact, Fares, Freshness, Mirrored, Whom};
-use crate::engine::{Conditions, Done, Draft, Entry, Failure, MediaType, Operation};
-use crate::keyspace::{Refusal, Ttl, Value, Values};
+use crate::engine::{
+    Conditions, Draft, Entry, Facts, Failure, Lifetime, MediaType, Operation, Writer,
+};
+use crate::keyspace::{Refusal, Values};
 
 /// Keys that are listed with one look.
 const PAGE: usize = 1_000;
@@ -93,6 +95,17 @@ impl Received {
             | Self::Gone { key }
             | Self::Kept { key } => Some(key),
             Self::Flushed { .. } | Self::KeptAll { .. } => None,
+        }
+    }
+
+    fn content(&self) -> Option<&Content> {
+        match self {
+            Self::Put { content, .. } => Some(content),
+            Self::TooLarge { .. }
+            | Self::Gone { .. }
+            | Self::Kept { .. }
+            | Self::Flushed { .. }
+            | Self::KeptAll { .. } => None,
         }
     }
 
@@ -281,8 +294,8 @@ impl Feed {
                     stored.push((index, change));
                 }
                 Step::Delete => {
-                    let (key, when) = (key.as_bytes(), &conditions);
-                    operations.push(Operation::Delete { key, when });
+                    let (key, when, by) = (key.as_bytes(), &conditions, Writer::Mirror);
+                    operations.push(Operation::Delete { key, when, by });
                     stored.push((index, change));
                 }
             }
@@ -319,7 +332,7 @@ impl Feed {
             Received::Gone { key } => match found {
                 // What cannot be looked at now has to be removed whatever it is.
                 Ok(Some(_)) | Err(Refusal::Failed(_)) => {
-                    self.lay_again(key, || Ok(Over::Gone));
+                    self.lay_again(key, || Some(Over::Gone));
                     Step::Delete
                 }
                 Ok(None) | Err(_) => Step::Nothing,
@@ -327,7 +340,10 @@ impl Feed {
             Received::Put { key, content } => match (found, self.draft(key, content)) {
                 (Ok(Some(entry)), _) if content.is_of(&entry) => Step::Nothing,
                 (_, Ok(draft)) => {
-                    self.lay_again(key, || self.over(key, content));
+                    self.lay_again(key, || {
+                        let draft = self.draft(key, content).ok()?;
+                        Some(Over::Value(self.values.entries.unstored(draft)))
+                    });
                     Step::Put(draft)
                 }
                 (_, Err(why)) => Step::Mark(Mark::Refused { at_ms, why }),
@@ -337,34 +353,32 @@ impl Feed {
     }
 
     fn draft(&self, key: &str, content: &Content) -> Result<Draft, Refusal> {
-        let value = Value {
-            key: key.as_bytes(),
+        let (key, len) = (key.as_bytes(), content.value.len());
+        self.values.check_key(key)?;
+        self.values
+            .check_value_len(u64::try_from(len).unwrap_or(u64::MAX))?;
+        let facts = Facts {
             media_type: content.media_type(),
             content_encoding: content.encoding(),
-            ttl: Ttl::Forever,
+            lifetime: Lifetime::default(),
+            writer: Writer::Mirror,
         };
-        let mut draft = self.values.draft(&value, content.value.len())?;
+        let mut draft = self.values.entries.draft(key, len, &facts)?;
         draft.write(0, &content.value);
         Ok(draft)
     }
 
-    fn over(&self, key: &str, content: &Content) -> Result<Over, Refusal> {
-        let draft = self.draft(key, content)?;
-        Ok(Over::Value(self.values.entries.unstored(draft)))
-    }
-
     /// Lets a key that is laid over stand for what it will be stored as: who is told of that must not read what was there
     /// before. It is announced by whoever stores it, or when that fails.
-    fn lay_again(&self, key: &str, over: impl FnOnce() -> Result<Over, Refusal>) {
+    fn lay_again(&self, key: &str, over: impl FnOnce() -> Option<Over>) {
         if !self.mirrored.is_laid_over() {
             return;
         }
         self.mirrored.lay(|overlay| {
             if overlay.of(key.as_bytes()).is_some()
-                && let Ok(over) = over()
-                && overlay.set(key.as_bytes(), over, usize::MAX).is_err()
+                && let Some(over) = over()
             {
-                tracing::debug!("a limit that is none was exceeded");
+                overlay.set(key.as_bytes(), over);
             }
         });
     }
@@ -402,22 +416,23 @@ impl Feed {
         let limit = self.mirrored.unstored_bytes.load(Ordering::Relaxed);
         let (key, entries) = (change.named(), &self.values.entries);
         self.mirrored.lay(|overlay| {
-            let over = match change {
-                Received::Put { content, .. } => self.over(key, content),
-                _ => Ok(Over::Gone),
-            };
-            let Ok(over) = over else {
-                // It could be drafted a moment ago: the limits were changed meanwhile.
-                return Ok(());
-            };
-            let told = over.clone();
-            overlay
-                .set(key.as_bytes(), over, limit)
-                .map_err(|Full| Why::Unstored { limit })?;
-            match told {
-                Over::Value(unstored) => entries.announce(&unstored),
-                Over::Gone => entries.announce_removed(key.as_bytes()),
+            let bytes = key.as_bytes();
+            let len = change.content().map_or(0, |content| content.value.len());
+            if !overlay.fits(bytes, len, limit) {
+                return Err(Why::Unstored { limit });
             }
+            let over = match change.content() {
+                None => {
+                    entries.announce_removed(bytes);
+                    Over::Gone
+                }
+                Some(content) => match self.draft(key, content) {
+                    Ok(draft) => Over::Value(entries.announce(draft)),
+                    // It could be drafted a moment ago: the limits were changed meanwhile.
+                    Err(_) => return Ok(()),
+                },
+            };
+            overlay.set(bytes, over);
             Ok(())
         })?;
         self.mirrored.current.lock().unmark(key);
@@ -462,9 +477,7 @@ impl Feed {
                 .map(|(key, _)| key.clone())
                 .collect();
             for key in &keys {
-                if overlay.set(key, Over::Gone, usize::MAX).is_err() {
-                    tracing::debug!("a limit that is none was exceeded");
-                }
+                overlay.set(key, Over::Gone);
             }
             keys
         })
@@ -512,6 +525,14 @@ impl Feed {
         }
     }
 
+    /// Stores what could not be stored as far as that is possible now, and says how many keys are left.
+    pub async fn store_the_rest(&self) -> usize {
+        while self.store_some().await {
+            tokio::task::yield_now().await;
+        }
+        self.mirrored.unstored.load(Ordering::Acquire)
+    }
+
     /// Stores some of what is laid over, and says whether all of that was possible and there may be more.
     async fn store_some(&self) -> bool {
         let Some(_writing) = self.writing().await else {
@@ -551,12 +572,15 @@ impl Feed {
         };
         match (over, found) {
             (Over::Gone, None) => Storing::Stored,
-            (Over::Gone, Some(_)) => {
-                storing(entries.delete(key, &when, durability).await.err())
-            }
-            (Over::Value(unstored), found) => {
+            (Over::Gone, Some(_)) => storing(
+                entries
+                    .delete(key, &when, Writer::Mirror, durability)
+                    .await
+                    .err(),
+            ),
+            (Over::Value(entry), found) => {
                 let text = String::from_utf8_lossy(key);
-                let content = Content::of(unstored.entry());
+                let content = Content::of(entry);
                 if found.is_some_and(|found| content.is_of(&found)) {
                     return Storing::Stored;
                 }
@@ -586,7 +610,9 @@ impl Content {
     /// The encoding that it is kept with: one that can stand in a header.
     fn encoding(&self) -> Option<&str> {
         let text = self.content_encoding.as_deref()?;
-        let visible = text.bytes().all(|byte| (0x21..=0x7E).contains(&byte) || byte == b' ');
+        let visible = text
+            .bytes()
+            .all(|byte| (0x21..=0x7E).contains(&byte) || byte == b' ');
         let fits = (1..=MediaType::MOST_BYTES).contains(&text.len());
         (visible && fits).then_some(text)
     }

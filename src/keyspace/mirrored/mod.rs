@@ -13,25 +13,21 @@ mod overlay;
 mod reading;
 mod watching;
 
-#[cfg(test)]
-mod tests;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 pub use current::{Contact, Freshness, Whom};
-pub use feed::{Feed, Received, Untaken, Why};
+pub use feed::{Content, Feed, Received, Untaken, Why};
 pub use watching::Watch;
 
 use current::{Current, Mark};
 use overlay::Overlay;
 
 /// A keyspace that follows somebody else.
-#[derive(Debug)]
-pub(in crate::keyspace) struct Mirrored {
+#[derive(Debug, Default)]
+pub struct Mirrored {
     /// Held while anything is written. The number is that of the feed that may.
     writing: tokio::sync::Mutex<u64>,
     over: RwLock<Overlay>,
@@ -42,8 +38,6 @@ pub(in crate::keyspace) struct Mirrored {
     /// Rung when the overlay is not empty any more.
     laid: Notify,
     current: Mutex<Current>,
-    /// It follows nobody any more.
-    ended: AtomicBool,
 }
 
 /// A key of which there is something to say.
@@ -73,23 +67,9 @@ pub struct Fares {
 }
 
 impl Mirrored {
-    pub(in crate::keyspace) fn new() -> Self {
-        Self {
-            writing: tokio::sync::Mutex::new(0),
-            over: RwLock::default(),
-            unstored: AtomicUsize::new(0),
-            unstored_bytes: AtomicUsize::new(0),
-            laid: Notify::new(),
-            current: Mutex::default(),
-            ended: AtomicBool::new(false),
-        }
-    }
-
-    /// The keyspace follows nobody from now on, or never did.
+    /// Nobody may write any more.
     pub(in crate::keyspace) async fn end(&self) {
-        let mut number = self.writing.lock().await;
-        *number += 1;
-        self.ended.store(true, Ordering::Release);
+        *self.writing.lock().await += 1;
     }
 
     /// Whether anything stands for something that is not stored.
@@ -103,7 +83,7 @@ impl Mirrored {
         let mut over = self.over.write();
         let changed = change(&mut over);
         let before = self.unstored.swap(over.len(), Ordering::AcqRel);
-        let wake = before == 0 && over.len() > 0;
+        let wake = before == 0 && !over.is_empty();
         drop(over);
         if wake {
             self.laid.notify_one();

@@ -6,35 +6,62 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use crate::engine::{Unstored, Version};
+use crate::engine::{Entry, MediaType, Version};
 
 /// What a key takes beside its own bytes and those of its value.
 const OVERHEAD_BYTES: usize = 256;
 
 /// What a key stands for that is not stored.
 #[derive(Clone, Debug)]
-pub(super) enum Over {
+pub(in crate::keyspace) enum Over {
     /// This value.
-    Value(Unstored),
+    Value(Entry),
     /// Nothing: it is gone.
     Gone,
 }
 
 impl Over {
+    /// The entry that it stands for.
+    pub(in crate::keyspace) fn into_entry(self) -> Option<Entry> {
+        match self {
+            Self::Value(entry) => Some(entry),
+            Self::Gone => None,
+        }
+    }
+
     /// The version, where there is one. No two values ever have the same.
     pub(super) fn version(&self) -> Option<Version> {
         match self {
-            Self::Value(unstored) => Some(unstored.entry().version),
+            Self::Value(entry) => Some(entry.version),
+            Self::Gone => None,
+        }
+    }
+
+    /// The number that it counts, with its version; without a number where it is no counter.
+    pub(in crate::keyspace) fn number(&self) -> Option<(Version, Option<i64>)> {
+        match self {
+            Self::Value(entry) => Some((entry.version, number(entry))),
             Self::Gone => None,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Value(unstored) => unstored.entry().value.len(),
+            Self::Value(entry) => entry.value.len(),
             Self::Gone => 0,
         }
     }
+}
+
+/// The number that a value is: decimal, in its one spelling, as plain text.
+fn number(entry: &Entry) -> Option<i64> {
+    let essence = MediaType::essence(entry.media_type.as_str());
+    if entry.content_encoding.is_some() || !essence.eq_ignore_ascii_case("text/plain") {
+        return None;
+    }
+    let text = str::from_utf8(&entry.value).ok()?;
+    let number: i64 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 #[derive(Clone, Debug)]
@@ -42,10 +69,6 @@ struct Slot {
     over: Over,
     order: u64,
 }
-
-/// There is no room for another one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Full;
 
 /// The keys that stand for something else than what is stored.
 #[derive(Debug, Default)]
@@ -62,6 +85,10 @@ impl Overlay {
         self.keys.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -70,40 +97,40 @@ impl Overlay {
         self.keys.get(key).map(|slot| &slot.over)
     }
 
-    /// Lets `key` stand for `over`, where everything then takes at most `limit` bytes.
-    pub(super) fn set(&mut self, key: &[u8], over: Over, limit: usize) -> Result<(), Full> {
-        let of = |over: &Over| OVERHEAD_BYTES + key.len() + over.bytes();
-        let before = self.keys.get(key).map_or(0, |slot| of(&slot.over));
-        let bytes = self.bytes - before + of(&over);
-        if bytes > limit {
-            return Err(Full);
-        }
-        self.bytes = bytes;
+    /// Whether everything takes at most `limit` bytes once `key` stands for a value of `len` bytes.
+    pub(super) fn fits(&self, key: &[u8], len: usize, limit: usize) -> bool {
+        let of = |len: usize| OVERHEAD_BYTES + key.len() + len;
+        let before = self.keys.get(key).map_or(0, |slot| of(slot.over.bytes()));
+        self.bytes - before + of(len) <= limit
+    }
+
+    /// Lets `key` stand for `over`.
+    pub(super) fn set(&mut self, key: &[u8], over: Over) {
+        self.remove_bytes(key);
+        self.bytes += OVERHEAD_BYTES + key.len() + over.bytes();
         if let Some(slot) = self.keys.get_mut(key) {
             // It keeps its turn: a key that changes all the time is stored as well.
             slot.over = over;
-            return Ok(());
+            return;
         }
         let (key, order) = (Bytes::copy_from_slice(key), self.next);
         self.next += 1;
         self.order.insert(order, key.clone());
         self.keys.insert(key, Slot { over, order });
-        Ok(())
     }
 
-    /// What is stored is what `key` stands for again.
-    pub(super) fn remove(&mut self, key: &[u8]) {
-        if let Some(slot) = self.keys.remove(key) {
-            self.order.remove(&slot.order);
+    fn remove_bytes(&mut self, key: &[u8]) {
+        if let Some(slot) = self.keys.get(key) {
             self.bytes -= OVERHEAD_BYTES + key.len() + slot.over.bytes();
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self {
-            next: self.next,
-            ..Self::default()
-        };
+    /// What is stored is what `key` stands for again.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.remove_bytes(key);
+        if let Some(slot) = self.keys.remove(key) {
+            self.order.remove(&slot.order);
+        }
     }
 
     /// Up to `most` keys, the one first that has been here the longest.
@@ -132,12 +159,10 @@ impl Overlay {
 mod tests {
     use super::*;
 
-    const ROOM: usize = 1 << 20;
-
     fn gone(keys: &[&str]) -> Overlay {
         let mut overlay = Overlay::default();
         for key in keys {
-            overlay.set(key.as_bytes(), Over::Gone, ROOM).unwrap();
+            overlay.set(key.as_bytes(), Over::Gone);
         }
         overlay
     }
@@ -152,16 +177,19 @@ mod tests {
     fn a_key_is_bounded_with_what_it_takes_and_gives_it_back() {
         let mut overlay = Overlay::default();
         let limit = 2 * (OVERHEAD_BYTES + 1);
-        overlay.set(b"a", Over::Gone, limit).unwrap();
-        overlay.set(b"b", Over::Gone, limit).unwrap();
-        assert_eq!(overlay.set(b"c", Over::Gone, limit), Err(Full));
+        for key in [b"a", b"b"] {
+            assert!(overlay.fits(key, 0, limit));
+            overlay.set(key, Over::Gone);
+        }
+        assert!(!overlay.fits(b"c", 0, limit));
         assert_eq!((overlay.len(), overlay.bytes()), (2, limit));
-        // What is there already needs no more room.
-        overlay.set(b"a", Over::Gone, limit).unwrap();
+        assert!(overlay.fits(b"a", 0, limit), "it has its room already");
+        assert!(!overlay.fits(b"a", 1, limit));
+        overlay.set(b"a", Over::Gone);
         overlay.remove(b"a");
         overlay.remove(b"a");
-        overlay.set(b"c", Over::Gone, limit).unwrap();
-        overlay.clear();
+        assert!(overlay.fits(b"c", 0, limit));
+        overlay.remove(b"b");
         assert_eq!((overlay.len(), overlay.bytes()), (0, 0));
         assert_eq!(overlay.oldest(9), Vec::<Bytes>::new());
     }
@@ -169,10 +197,10 @@ mod tests {
     #[test]
     fn the_oldest_come_first_and_a_change_keeps_the_turn() {
         let mut overlay = gone(&["b", "a", "c"]);
-        overlay.set(b"b", Over::Gone, ROOM).unwrap();
+        overlay.set(b"b", Over::Gone);
         assert_eq!(overlay.oldest(2), ["b", "a"]);
         overlay.remove(b"b");
-        overlay.set(b"b", Over::Gone, ROOM).unwrap();
+        overlay.set(b"b", Over::Gone);
         assert_eq!(overlay.oldest(9), ["a", "c", "b"]);
     }
 

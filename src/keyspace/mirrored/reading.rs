@@ -49,17 +49,20 @@ impl Mirrored {
     }
 }
 
-impl Over {
-    /// The entry that it stands for.
-    pub(in crate::keyspace) fn entry(&self) -> Option<Entry> {
-        match self {
-            Self::Value(unstored) => Some(unstored.entry().clone()),
-            Self::Gone => None,
-        }
-    }
-}
-
 impl Values {
+    /// What `key` stands for, where that is not stored.
+    #[inline]
+    pub(in crate::keyspace) fn over(&self, key: &[u8]) -> Option<Over> {
+        self.mirrored()?.over(key)
+    }
+
+    /// How current an answer with `entry` is, where that is somebody else's.
+    #[inline]
+    pub fn freshness(&self, key: &[u8], entry: &Entry) -> Option<Freshness> {
+        let mirrored = self.mirrored()?;
+        Some(mirrored.freshness(key, entry, self.engine.now_ms()))
+    }
+
     /// Up to `limit` entries whose keys begin with `prefix`, in byte order, behind `after` where that is given.
     pub(in crate::keyspace) async fn page(
         &self,
@@ -95,18 +98,24 @@ fn merged(stored: Page, part: Part, limit: usize) -> (Page, Option<Bytes>) {
     };
     let known = |key: &Bytes| to.as_ref().is_none_or(|to| key <= to);
     let mut entries = Vec::with_capacity(limit);
-    let mut over = part.keys.into_iter().filter(|(key, _)| known(key)).peekable();
+    let mut over = part
+        .keys
+        .into_iter()
+        .filter(|(key, _)| known(key))
+        .peekable();
     for keyed in stored.entries.into_iter().filter(|keyed| known(&keyed.key)) {
         while let Some((key, over)) = over.next_if(|(key, _)| *key < keyed.key) {
-            entries.extend(over.entry().map(|entry| Keyed { key, entry }));
+            entries.extend(over.into_entry().map(|entry| Keyed { key, entry }));
         }
         match over.next_if(|(key, _)| *key == keyed.key) {
-            Some((key, over)) => entries.extend(over.entry().map(|entry| Keyed { key, entry })),
+            Some((key, over)) => {
+                entries.extend(over.into_entry().map(|entry| Keyed { key, entry }))
+            }
             None => entries.push(keyed),
         }
     }
     for (key, over) in over {
-        entries.extend(over.entry().map(|entry| Keyed { key, entry }));
+        entries.extend(over.into_entry().map(|entry| Keyed { key, entry }));
     }
     let end = to.is_none() && entries.len() <= limit;
     entries.truncate(limit);
@@ -131,6 +140,8 @@ mod tests {
                 content_encoding: None,
                 created_at_ms: 0,
                 expires_at_ms: None,
+                stale_at_ms: None,
+                owner: None,
             },
         }
     }
@@ -156,7 +167,11 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_left_out() {
-        let merged = merged(page(&["a", "b", "c"], true), gone(&["a", "b2", "c"], false), 9);
+        let merged = merged(
+            page(&["a", "b", "c"], true),
+            gone(&["a", "b2", "c"], false),
+            9,
+        );
         assert_eq!(keys(merged), (vec!["b".to_owned()], true, None));
     }
 

@@ -71,7 +71,7 @@ impl Watch {
                 return Poll::Ready(told);
             }
             let Some(mirrored) = self.values.mirrored() else {
-                return self.watch.poll_told(context).map(newest_as_event);
+                return self.poll_alone(context);
             };
             let over = mirrored.over.read();
             match self.watch.poll_told(context) {
@@ -107,6 +107,18 @@ impl Watch {
         }
     }
 
+    /// The same where nothing can lie over what is stored.
+    fn poll_alone(&mut self, context: &Context<'_>) -> Poll<Told> {
+        self.due.clear();
+        self.watch.poll_told(context).map(|told| match told {
+            Told::Newest(event) => Told::Event(event),
+            told => {
+                self.telling &= !matches!(told, Told::Synced(_));
+                told
+            }
+        })
+    }
+
     /// Behind which place it is; `None` while what is there is being told.
     pub fn place(&self) -> Option<Place> {
         if self.ready.is_empty() && !self.telling {
@@ -120,8 +132,8 @@ impl Watch {
     fn tell_due(&mut self, over: &Overlay) {
         for (key, version) in std::mem::take(&mut self.due) {
             match over.of(&key) {
-                Some(Over::Value(unstored)) if Some(unstored.entry().version) == version => {
-                    let entry = unstored.entry().clone();
+                Some(Over::Value(entry)) if Some(entry.version) == version => {
+                    let entry = entry.clone();
                     self.ready.push_back(Told::Entry(Keyed { key, entry }));
                 }
                 // What is there was told without it.
@@ -131,14 +143,6 @@ impl Watch {
                 Some(_) | None => {}
             }
         }
-    }
-}
-
-/// A watch of one key that fell behind, where nothing lies over it.
-fn newest_as_event(told: Told) -> Told {
-    match told {
-        Told::Newest(event) => Told::Event(event),
-        other => other,
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tonic::{Code, Status};
 
 use super::backoff::Backoff;
-use super::status::{Board, State};
+use super::status::State;
 use super::trouble::{Trouble, shown};
 use super::{Common, Service, SmartCore};
 use crate::keyspace::{Contact, Content, Received, Whom};

@@ -283,8 +283,20 @@ mod tests {
             state
         };
         let parts: [&[u8]; 14] = [
-            b"\n", b"\r", b"\r\n", b"data", b"id", b"event", b":", b" ", b"\0", b"\xFF", b"\xEF\xBB\xBF",
-            b"{\"key\":\"\xC3\xA4\"}", b"retry: 1", b"x",
+            b"\n",
+            b"\r",
+            b"\r\n",
+            b"data",
+            b"id",
+            b"event",
+            b":",
+            b" ",
+            b"\0",
+            b"\xFF",
+            b"\xEF\xBB\xBF",
+            b"{\"key\":\"\xC3\xA4\"}",
+            b"retry: 1",
+            b"x",
         ];
         for _ in 0..500 {
             let mut stream = Vec::new();

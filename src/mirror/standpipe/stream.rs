@@ -122,8 +122,8 @@ impl Stream {
 /// The request for the watch.
 async fn call(options: &Standpipe, resume: Option<&str>) -> Result<Call, Trouble> {
     let malformed = |what| Trouble::Malformed { what };
-    let mut url = Url::parse(&options.endpoint)
-        .map_err(|_no_url| malformed("the endpoint is no URL"))?;
+    let mut url =
+        Url::parse(&options.endpoint).map_err(|_no_url| malformed("the endpoint is no URL"))?;
     url.path_segments_mut()
         .map_err(|()| malformed("the endpoint has no path"))?
         .pop_if_empty()
@@ -135,7 +135,8 @@ async fn call(options: &Standpipe, resume: Option<&str>) -> Result<Call, Trouble
     let mut headers = HeaderMap::new();
     headers.insert("accept", HeaderValue::from_static("text/event-stream"));
     if let Some(id) = resume {
-        let id = HeaderValue::from_str(id).map_err(|_no_text| malformed("an id that is no text"))?;
+        let id =
+            HeaderValue::from_str(id).map_err(|_no_text| malformed("an id that is no text"))?;
         headers.insert(HeaderName::from_static("last-event-id"), id);
     }
     if let Some(token) = options.token.clone() {

@@ -6,9 +6,8 @@
     clippy::doc_markdown,
     clippy::missing_errors_doc,
     clippy::must_use_candidate,
-    dead_code,
-    missing_docs,
     unreachable_pub,
+    unused_qualifications,
     reason = "the generators write it as they do"
 )]
 
