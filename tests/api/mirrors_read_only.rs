@@ -88,7 +88,10 @@ fn in_a_batch_reads_are_answered_and_changes_are_refused_each() {
     assert_eq!(items[1]["code"], "keyspace_read_only");
     let changes = json!([{"op": "get", "key": "b"}, {"op": "put", "key": "a", "value": "1"}]);
     let atomic = batch(json!({"atomic": true, "operations": changes}));
-    assert_eq!((atomic.status, &atomic.json()["operation"]), (409, &json!(1)));
+    assert_eq!(
+        (atomic.status, &atomic.json()["operation"]),
+        (409, &json!(1))
+    );
     assert_eq!(atomic.json()["cause"], "keyspace_read_only");
     let reads = json!([{"op": "get", "key": "a"}]);
     let atomic = batch(json!({"atomic": true, "operations": reads}));
