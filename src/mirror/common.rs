@@ -66,7 +66,8 @@ impl Common {
 
     /// Every key that is here.
     pub(super) async fn keys(&self) -> Result<BTreeSet<String>, Trouble> {
-        self.feed.keys().await.map_err(Trouble::Store)
+        let keys = self.feed.keys().await;
+        keys.map_err(|failure| Trouble::Store(failure.into()))
     }
 
     /// Removes keys that are nobody's to keep, and tries again until that is done.

@@ -13,6 +13,9 @@ mod overlay;
 mod reading;
 mod watching;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
