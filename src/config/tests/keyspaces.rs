@@ -49,8 +49,8 @@ fn every_property_of_a_named_keyspace_is_shown_with_its_origin() {
     let config = place.load().unwrap();
     let shown: Vec<_> = config
         .effective()
-        .filter(|(path, _)| path.starts_with("keyspaces."))
         .map(|(path, given)| format!("{path}={}", given.text))
+        .filter(|shown| shown.starts_with("keyspaces."))
         .collect();
     let expected = [
         "keyspaces.a.ttl=none",
@@ -105,7 +105,7 @@ fn what_is_wrong_with_a_keyspace_is_said_with_its_line() {
     let cases = [
         (
             "keyspaces:\n  Users:\n    ttl: 1s\n".to_owned(),
-            format!("file.yml:3: keyspaces: \"Users\" {not_a_name}"),
+            format!("file.yml:2: keyspaces: \"Users\" {not_a_name}"),
         ),
         (
             format!("keyspaces:\n  {long}: {{}}\n"),
