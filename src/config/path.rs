@@ -54,6 +54,9 @@ mod tests {
         let other = SettingPath::of("sources.a.b.rule");
         assert_eq!(other.to_string(), "sources.a.b.rule");
         assert_eq!(SettingPath::of("a").join("").to_string(), "a.\"\"");
-        assert_eq!(SettingPath::of("a").join("x \"y\"\n").to_string(), "a.\"x \\\"y\\\"\\n\"");
+        assert_eq!(
+            SettingPath::of("a").join("x \"y\"\n").to_string(),
+            "a.\"x \\\"y\\\"\\n\""
+        );
     }
 }

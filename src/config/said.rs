@@ -182,7 +182,12 @@ impl Parts {
     }
 
     /// Takes what stands behind a path; `false` where nothing may.
-    fn take(&mut self, entry: &Entry, path: &str, document: &Document) -> Result<bool, ConfigError> {
+    fn take(
+        &mut self,
+        entry: &Entry,
+        path: &str,
+        document: &Document,
+    ) -> Result<bool, ConfigError> {
         let value = &entry.value;
         if let Some((path, kind)) = kind(path) {
             if !value.is_null() {
@@ -255,12 +260,7 @@ fn named(
 }
 
 /// The words of a setting as one text.
-fn words(
-    node: &Node,
-    kind: Kind,
-    path: &str,
-    document: &Document,
-) -> Result<String, ConfigError> {
+fn words(node: &Node, kind: Kind, path: &str, document: &Document) -> Result<String, ConfigError> {
     let malformed = |node: &Node, item: String, words: &str| ConfigError::Malformed {
         origin: document.at(node.line),
         path: format!("{path}{item}"),
@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn settings_are_flat_and_keep_their_lines() {
-        let parts = parts("version: 1.0\nserver:\n  endpoint: :80\n  allowed_hosts: [a, b]\n  workers:\n");
+        let parts =
+            parts("version: 1.0\nserver:\n  endpoint: :80\n  allowed_hosts: [a, b]\n  workers:\n");
         let said: Vec<_> = parts
             .settings
             .iter()

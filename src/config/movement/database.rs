@@ -144,9 +144,15 @@ mod tests {
     fn a_question_has_the_key_as_its_one_parameter() {
         for (kind, text) in [
             (Some(Postgres), "SELECT v FROM t WHERE k = $1"),
-            (Some(Postgres), "SELECT v -> '?' FROM t WHERE a ? 'x' AND k = $1 AND l = $1"),
+            (
+                Some(Postgres),
+                "SELECT v -> '?' FROM t WHERE a ? 'x' AND k = $1 AND l = $1",
+            ),
             (Some(MySql), "SELECT v FROM t WHERE k = ?"),
-            (Some(MySql), "SELECT 'it\\'s ?', \"?\", `?` # ?\n FROM t WHERE k = ? -- ?"),
+            (
+                Some(MySql),
+                "SELECT 'it\\'s ?', \"?\", `?` # ?\n FROM t WHERE k = ? -- ?",
+            ),
             (Some(Sqlite), "SELECT v FROM t WHERE k = $1"),
             (Some(Sqlite), "SELECT v FROM t WHERE k = ?1"),
             (None, "SELECT v FROM t WHERE k = $1"),
@@ -177,7 +183,16 @@ mod tests {
         for text in ["t", "public.page_views", "Page Views", "größe"] {
             assert_eq!(table(text).as_deref(), Ok(text));
         }
-        for text in ["a.b.c", ".t", "s.", "a\"b", "a`b", "a\\b", "a\nb", &"x".repeat(129)] {
+        for text in [
+            "a.b.c",
+            ".t",
+            "s.",
+            "a\"b",
+            "a`b",
+            "a\\b",
+            "a\nb",
+            &"x".repeat(129),
+        ] {
             assert!(table(text).is_err(), "{text}");
         }
         assert_eq!(column(&"x".repeat(128)).map(|text| text.len()), Ok(128));

@@ -18,11 +18,25 @@ use crate::server::is_keyspace_name;
 const UPSTREAMS: &[(&str, &[&str])] = &[
     (
         "standpipe",
-        &["endpoint", "keyspace", "prefix", "token", "token_file", "ca"],
+        &[
+            "endpoint",
+            "keyspace",
+            "prefix",
+            "token",
+            "token_file",
+            "ca",
+        ],
     ),
     (
         "smartcore",
-        &["endpoint", "device", "publications", "service", "poll_interval", "ca"],
+        &[
+            "endpoint",
+            "device",
+            "publications",
+            "service",
+            "poll_interval",
+            "ca",
+        ],
     ),
 ];
 
@@ -119,10 +133,7 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 /// Their ids are keys here.
-fn publications(
-    section: &mut Section<'_>,
-    key_bytes: usize,
-) -> Result<Vec<String>, ConfigError> {
+fn publications(section: &mut Section<'_>, key_bytes: usize) -> Result<Vec<String>, ConfigError> {
     let name = "publications";
     let Some(node) = section.value(name) else {
         return Err(section.whole("publications is missing"));
@@ -142,7 +153,10 @@ fn publications(
         ids.push(id.to_owned());
     }
     if ids.is_empty() || ids.len() > MOST_PUBLICATIONS {
-        let words = format!("there are {} of them; there can be 1 to {MOST_PUBLICATIONS}", ids.len());
+        let words = format!(
+            "there are {} of them; there can be 1 to {MOST_PUBLICATIONS}",
+            ids.len()
+        );
         return Err(section.ill(name, words));
     }
     let shown = yaml::flow(node);

@@ -95,10 +95,19 @@ mod tests {
     #[test]
     fn the_file_of_a_database_is_found() {
         let file = |url| sqlite_file(url).map(|file| file.display().to_string());
-        assert_eq!(file("sqlite://a%20b/x.db?mode=rwc").as_deref(), Some("a b/x.db"));
+        assert_eq!(
+            file("sqlite://a%20b/x.db?mode=rwc").as_deref(),
+            Some("a b/x.db")
+        );
         assert_eq!(file("sqlite:///var/x.db").as_deref(), Some("/var/x.db"));
         assert_eq!(file("sqlite:x.db").as_deref(), Some("x.db"));
-        for url in ["sqlite::memory:", "sqlite://?mode=memory", "sqlite:x?mode=memory", "sqlite:", "postgres://x"] {
+        for url in [
+            "sqlite::memory:",
+            "sqlite://?mode=memory",
+            "sqlite:x?mode=memory",
+            "sqlite:",
+            "postgres://x",
+        ] {
             assert_eq!(file(url), None, "{url}");
         }
     }

@@ -88,9 +88,9 @@ fn source(
         let whole = yaml::flow(&block.value);
         let given = Given::new(Form::Flow, "{}".to_owned(), &whole, origin);
         notes.given.push((path, given));
-        notes
-            .warnings
-            .push(format!("{error}; this source does nothing until that is mended"));
+        notes.warnings.push(format!(
+            "{error}; this source does nothing until that is mended"
+        ));
         error.by_line()
     })
 }
@@ -188,9 +188,7 @@ fn fixed(section: &mut Section<'_>) -> Result<Supply, ConfigError> {
     inner.or("value", "", |text| Ok(Supply::Static(text.to_owned())))
 }
 
-fn web(
-    section: &mut Section<'_>,
-) -> Result<(Supply, Option<Duration>), ConfigError> {
+fn web(section: &mut Section<'_>) -> Result<(Supply, Option<Duration>), ConfigError> {
     let Some(mut inner) = section.section("http", web::REQUEST)? else {
         return Err(section.whole("it has no endpoint"));
     };

@@ -12,11 +12,21 @@ use crate::sink::{Deletes, HttpTarget, Mode, Options, SqlTarget, Target};
 const TARGETS: &[(&str, &[&str])] = &[
     (
         "sql",
-        &["url", "url_file", "table", "key_column", "value_column", "mode", "deletes"],
+        &[
+            "url",
+            "url_file",
+            "table",
+            "key_column",
+            "value_column",
+            "mode",
+            "deletes",
+        ],
     ),
     (
         "http",
-        &["endpoint", "header", "auth", "ca", "timeout", "mode", "deletes"],
+        &[
+            "endpoint", "header", "auth", "ca", "timeout", "mode", "deletes",
+        ],
     ),
 ];
 

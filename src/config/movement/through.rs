@@ -93,7 +93,8 @@ fn check(
     if let (Some(ahead), Some(ttl)) = (options.refresh_ahead, policy.ttl)
         && ahead >= ttl
     {
-        let words = "it is not less than the keyspace's ttl: every value would be fetched again and again";
+        let words =
+            "it is not less than the keyspace's ttl: every value would be fetched again and again";
         return Err(source.ill("refresh_ahead", words));
     }
     if policy.ttl.is_some() || options.honour_source {
@@ -121,8 +122,13 @@ fn origin(
     match kind {
         "http" => {
             let (request, timeout) = web::request(&mut inner, Key::Needed)?;
-            if request.body.as_deref().is_some_and(|body| body.contains(KEY)) {
-                let words = "{key} stays as it is here: it stands for the key in the endpoint alone";
+            if request
+                .body
+                .as_deref()
+                .is_some_and(|body| body.contains(KEY))
+            {
+                let words =
+                    "{key} stays as it is here: it stands for the key in the endpoint alone";
                 inner.warn(&inner.ill("body", words));
             }
             Ok((Origin::Http(Box::new(request)), timeout))
@@ -132,10 +138,7 @@ fn origin(
     }
 }
 
-fn beneath(
-    section: &mut Section<'_>,
-    bounds: &Bounds<'_>,
-) -> Result<BeneathOptions, ConfigError> {
+fn beneath(section: &mut Section<'_>, bounds: &Bounds<'_>) -> Result<BeneathOptions, ConfigError> {
     let root = section.needed("root", secrets::open, |text| {
         let root = PathBuf::from(text);
         if places::overlaps(&root, bounds.storage) {

@@ -253,7 +253,10 @@ fn header(
     headers: &mut HeaderMap,
 ) -> Result<(), ConfigError> {
     let Entry { name, value, .. } = entry;
-    if OUR_HEADERS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+    if OUR_HEADERS
+        .iter()
+        .any(|ours| ours.eq_ignore_ascii_case(name))
+    {
         let words = format!("{name} follows from the request itself; take it out");
         return section.object(section.ill("header", words));
     }
@@ -262,9 +265,14 @@ fn header(
     };
     let values = match &value.shape {
         Shape::Text(_) => std::slice::from_ref(value),
-        Shape::Null | Shape::List(_) | Shape::Section(_) => value
-            .list()
-            .map_err(|_not_a_list| section.ill("header", format!("{name}: a value or a list of them belongs here")))?,
+        Shape::Null | Shape::List(_) | Shape::Section(_) => {
+            value.list().map_err(|_not_a_list| {
+                section.ill(
+                    "header",
+                    format!("{name}: a value or a list of them belongs here"),
+                )
+            })?
+        }
     };
     for value in values {
         let sent = value.text().ok().map(str::as_bytes);

@@ -1,8 +1,15 @@
 //! Configurations and what they mean, layer over layer.
 
+mod documents;
 mod keyspaces;
+mod mirrors;
+mod outbound;
 mod reading_again;
 mod refusals;
+mod scheduled;
+mod secrecy;
+mod sinks;
+mod through;
 
 use std::ffi::OsString;
 use std::fs;
@@ -67,6 +74,31 @@ impl Place {
     fn load(&self) -> Result<Config, String> {
         self.load_with(Flags::default())
     }
+}
+
+/// What a file of these words means.
+fn loaded(text: &str) -> Config {
+    let place = Place::new().with_file("file.yml", text);
+    place.load().expect(text)
+}
+
+/// Loads each file and compares the sentence that refuses it.
+fn assert_refused(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let refusal = Place::new()
+            .with_file("file.yml", text)
+            .load()
+            .expect_err(text);
+        assert_eq!(refusal, *expected, "{text}");
+    }
+}
+
+/// Every setting below a path as it is shown: `path=words`.
+fn shown(config: &Config, below: &str) -> Vec<String> {
+    let all = config.effective();
+    all.map(|(path, given)| format!("{path}={}", given.text))
+        .filter(|shown| shown.starts_with(below))
+        .collect()
 }
 
 fn origin(config: &Config, setting: &str) -> String {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use super::{Flags, Place};
+use super::{Flags, Place, assert_refused};
 
 #[test]
 fn a_file_that_was_asked_for_has_to_be_there() {
@@ -16,17 +16,6 @@ fn a_file_that_was_asked_for_has_to_be_there() {
     let expected = "absent.yml: cannot be read: No such file or directory (os error 2); \
                     name another file with -c or STANDPIPE_CONFIG";
     assert_eq!(refusal, expected);
-}
-
-/// Loads each file and compares the sentence that refuses it.
-fn assert_refused(cases: &[(&str, &str)]) {
-    for (text, expected) in cases {
-        let refusal = Place::new()
-            .with_file("file.yml", text)
-            .load()
-            .expect_err(text);
-        assert_eq!(refusal, *expected, "{text}");
-    }
 }
 
 #[test]
@@ -64,6 +53,11 @@ fn names_and_shapes_are_refused_by_place() {
         (
             "server:\n  allowed_hosts: app.test\n",
             "file.yml:2: server.allowed_hosts: a list belongs here: [one, two]",
+        ),
+        (
+            "server.endpoint: ':1'\n",
+            "file.yml:1: \"server.endpoint\" is not a setting; did you mean server.endpoint? (`standpipe check` prints all \
+             of them)",
         ),
         (
             "- server\n",

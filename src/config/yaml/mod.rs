@@ -1,9 +1,9 @@
 //! YAML in, a tree of named texts out: the only module that knows the YAML library. Scalars keep their own spelling, because
 //! what `1.0` or `on` means is for whoever asked for it to say. It must not know what any setting means.
 
-mod write;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::HashMap;
 
@@ -152,7 +152,9 @@ impl<'a> Builder<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Fault> {
         match self.events.next() {
             // The library writes a tilde where there is nothing.
-            Some(Ok((Event::Scalar(_, style @ ScalarStyle::Plain, anchor, tag), span))) if span.is_empty() => {
+            Some(Ok((Event::Scalar(_, style @ ScalarStyle::Plain, anchor, tag), span)))
+                if span.is_empty() =>
+            {
                 Ok((Event::Scalar("".into(), style, anchor, tag), span))
             }
             Some(Ok(event)) => Ok(event),
@@ -241,7 +243,8 @@ impl<'a> Builder<'a> {
                 return Ok((entries, height));
             }
             let line = line(&span);
-            let merges = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
+            let merges =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
             let name = self.name(event, &span, depth)?;
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;

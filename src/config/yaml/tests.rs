@@ -32,7 +32,15 @@ fn refused(text: &str) -> (u64, String) {
 
 #[test]
 fn nothing_said_is_nothing() {
-    for text in ["", "\n", "# only words\n", "---\n", "~\n", "null", "\u{feff}"] {
+    for text in [
+        "",
+        "\n",
+        "# only words\n",
+        "---\n",
+        "~\n",
+        "null",
+        "\u{feff}",
+    ] {
         assert_eq!(tree(text), "nothing", "{text:?}");
     }
     assert_eq!(
@@ -47,8 +55,14 @@ fn a_scalar_keeps_its_own_spelling_and_its_line() {
         tree("\n\na: 1.0\nb: 007\r\nc: on\nd: 1e3\ne: 0x1F\nf: .5\n"),
         "(a@3=\"1.0\"@3 b@4=\"007\"@4 c@5=\"on\"@5 d@6=\"1e3\"@6 e@7=\"0x1F\"@7 f@8=\".5\"@8)"
     );
-    assert_eq!(tree("a: ''\nb: \"~\"\nc: !!str null\nd: ! ~\ne: !!str\n"), "(a@1=\"\"@1 b@2=\"~\"@2 c@3=\"null\"@3 d@4=\"~\"@4 e@5=\"\"@5)");
-    assert_eq!(tree("a: >\n  SELECT 1\n  FROM t\nb: |\n  x\n  y\n"), "(a@1=\"SELECT 1 FROM t\\n\"@2 b@4=\"x\\ny\\n\"@5)");
+    assert_eq!(
+        tree("a: ''\nb: \"~\"\nc: !!str null\nd: ! ~\ne: !!str\n"),
+        "(a@1=\"\"@1 b@2=\"~\"@2 c@3=\"null\"@3 d@4=\"~\"@4 e@5=\"\"@5)"
+    );
+    assert_eq!(
+        tree("a: >\n  SELECT 1\n  FROM t\nb: |\n  x\n  y\n"),
+        "(a@1=\"SELECT 1 FROM t\\n\"@2 b@4=\"x\\ny\\n\"@5)"
+    );
 }
 
 #[test]
@@ -58,7 +72,10 @@ fn names_are_texts_whatever_they_look_like() {
         "(07@1=\"a\"@1 on@2=\"b\"@2 ~@3=\"c\"@3 long@4=\"d\"@5 a: b/c@6=\"e\"@6 @7=\"f\"@7)"
     );
     let long = "x".repeat(70_000);
-    assert_eq!(tree(&format!("'{long}': 1\n")), format!("({long}@1=\"1\"@1)"));
+    assert_eq!(
+        tree(&format!("'{long}': 1\n")),
+        format!("({long}@1=\"1\"@1)")
+    );
 }
 
 #[test]
@@ -68,10 +85,7 @@ fn a_name_may_stand_twice_for_the_reader_to_decide() {
 
 #[test]
 fn aliases_repeat_and_sections_take_from_others() {
-    assert_eq!(
-        tree("a: &x [1]\nb: *x\n"),
-        "(a@1=[\"1\"@1] b@2=[\"1\"@1])"
-    );
+    assert_eq!(tree("a: &x [1]\nb: *x\n"), "(a@1=[\"1\"@1] b@2=[\"1\"@1])");
     let text = "\
 one: &one { a: 1, b: 1 }
 two: &two { b: 2, c: 2 }
@@ -91,10 +105,19 @@ four: { <<: [*one, *two] }
 fn what_is_no_document_is_refused_by_its_line() {
     for (text, expected) in [
         ("a: 1\n---\nb: 2\n", (2, "more than one YAML document")),
-        ("a:\n  [b]: 1\n", (2, "a name belongs here, not a list or a section")),
-        ("a: 1\n<<: 7\n", (2, "`<<` takes a section, or a list of sections")),
+        (
+            "a:\n  [b]: 1\n",
+            (2, "a name belongs here, not a list or a section"),
+        ),
+        (
+            "a: 1\n<<: 7\n",
+            (2, "`<<` takes a section, or a list of sections"),
+        ),
         ("a: !thing 1\n", (1, "a YAML tag that means nothing here")),
-        ("a: !!binary aGk=\n", (1, "a YAML tag that means nothing here")),
+        (
+            "a: !!binary aGk=\n",
+            (1, "a YAML tag that means nothing here"),
+        ),
         ("a: !!map 1\n", (1, "a YAML tag that means nothing here")),
         ("a: !!str [1]\n", (1, "a YAML tag that means nothing here")),
         ("a: &x [*x]\n", (1, "an alias stands within what it names")),
@@ -103,7 +126,12 @@ fn what_is_no_document_is_refused_by_its_line() {
         assert_eq!((line, words.as_str()), expected, "{text}");
     }
     // The rest is said in the library's words.
-    for (text, line) in [("a: [1\nb: 2\n", 2), ("a: 'x\n", 2), ("a: *nobody\n", 1), ("a: b: c\n", 1)] {
+    for (text, line) in [
+        ("a: [1\nb: 2\n", 2),
+        ("a: 'x\n", 2),
+        ("a: *nobody\n", 1),
+        ("a: b: c\n", 1),
+    ] {
         let (at, words) = refused(text);
         assert!(at >= line && words.len() > 5, "{text:?}: {at} {words}");
     }
@@ -121,7 +149,10 @@ fn levels_are_counted_through_aliases_too() {
         format!("- &x {}\n- {open}*x{close}\n", deep(40))
     };
     assert!(read(&chained(22)).is_ok());
-    assert_eq!(refused(&chained(23)).1, "more than 64 levels lie within each other");
+    assert_eq!(
+        refused(&chained(23)).1,
+        "more than 64 levels lie within each other"
+    );
 }
 
 #[test]
@@ -138,19 +169,32 @@ fn a_bomb_of_aliases_is_refused_before_it_is_built() {
 
 #[test]
 fn whatever_is_written_reads_as_itself() {
-    let mut texts: Vec<String> = ["", "a", "null", "~", "on", "1.0", "-", "- a", "a: b", "a #b", "it's", "\"", "\\", " a ", "a\nb", "***", "é", "日本", "!x", "&x", "*x", "{", "]", "%", "@", "`", "?", ","]
-        .map(str::to_owned)
-        .to_vec();
-    texts.extend((0..0x3100).chain(0xfe00..0x1_0010).filter_map(char::from_u32).map(|c| format!("x{c}y")));
+    let mut texts: Vec<String> = [
+        "", "a", "null", "~", "on", "1.0", "-", "- a", "a: b", "a #b", "it's", "\"", "\\", " a ",
+        "a\nb", "***", "é", "日本", "!x", "&x", "*x", "{", "]", "%", "@", "`", "?", ",",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    texts.extend(
+        (0..0x3100)
+            .chain(0xfe00..0x1_0010)
+            .filter_map(char::from_u32)
+            .map(|c| format!("x{c}y")),
+    );
     for text in &texts {
         for written in [scalar(text), quoted_flow(text)] {
             assert!(!written.contains('\n'), "{written}");
-            let read = read(&format!("{written}: [{written}, {{ a: {written} }}] # x\n")).expect(&written);
+            let read =
+                read(&format!("{written}: [{written}, {{ a: {written} }}] # x\n")).expect(&written);
             let entries = read.section().unwrap();
             let items = entries[0].value.list().unwrap();
             let inner = items[1].section().unwrap();
             assert_eq!(
-                (entries[0].name.as_str(), items[0].text(), inner[0].value.text()),
+                (
+                    entries[0].name.as_str(),
+                    items[0].text(),
+                    inner[0].value.text()
+                ),
                 (text.as_str(), Ok(text.as_str()), Ok(text.as_str()))
             );
         }

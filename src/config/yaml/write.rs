@@ -42,7 +42,10 @@ fn quoted(text: &str) -> String {
 
 /// What may stand in YAML as it is and is no kind of line end (YAML 1.2.2, section 5.1; 1.1 had more line ends).
 fn printable(c: char) -> bool {
-    let special = matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let special = matches!(
+        c,
+        '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+    );
     !c.is_control() && !special
 }
 
