@@ -104,6 +104,17 @@ fn cachepumps_spellings_of_the_flags_work() {
         &["check", "--e", ":7", "--l", "warn", "--c", "other.yml"],
         &["--e=:7", "--l=warn", "--c=other.yml", "check"],
         &["-e", ":7", "-l", "warn", "-c", "other.yml", "check"],
+        &[
+            "-e",
+            ":6",
+            "-e",
+            ":7",
+            "-l=off",
+            "-l=warn",
+            "-c=x",
+            "-c=other.yml",
+            "check",
+        ],
     ];
     for arguments in spellings {
         let ended = place.run(arguments);

@@ -139,18 +139,14 @@ pub(super) fn address(text: &str, key: Key) -> Result<(String, Option<Auth>), St
 }
 
 fn place_of_key(authority: &str, target: &str, key: Key) -> Result<(), String> {
-    let problem = match key {
-        Key::Text => return Ok(()),
-        Key::Refused if authority.contains(KEY) || target.contains(KEY) => {
-            "has {key} in it, but there is no key that it could stand for"
-        }
-        Key::Needed if authority.contains(KEY) => {
-            "has {key} in its user, host or port: it can stand in the path and in the query alone"
-        }
-        Key::Needed if !target.contains(KEY) => {
-            "has no {key} in its path or query: every key would get the same value"
-        }
-        Key::Refused | Key::Needed => return Ok(()),
+    let problem = if key == Key::Refused && (authority.contains(KEY) || target.contains(KEY)) {
+        "has {key} in it, but there is no key that it could stand for"
+    } else if key == Key::Needed && authority.contains(KEY) {
+        "has {key} in its user, host or port: it can stand in the path and in the query alone"
+    } else if key == Key::Needed && !target.contains(KEY) {
+        "has no {key} in its path or query: every key would get the same value"
+    } else {
+        return Ok(());
     };
     Err(problem.to_owned())
 }

@@ -30,7 +30,7 @@ fn without(node: &Node, path: &str, removed: &[String]) -> Node {
                 })
                 .collect(),
         ),
-        other => other.clone(),
+        Shape::Null | Shape::Text(_) | Shape::List(_) => node.shape.clone(),
     };
     let line = node.line;
     Node { line, shape }

@@ -135,16 +135,6 @@ fn a_mirror_is_alone_in_its_keyspace() {
 
 #[test]
 fn what_is_wrong_with_a_mirror_is_said_with_its_line() {
-    let many: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
-    let many = format!(
-        "{{ smartcore: {{ endpoint: 'http://h', device: d, publications: [{}] }} }}",
-        many.join(", ")
-    );
-    let long = "x".repeat(1025);
-    let long_id =
-        format!("{{ smartcore: {{ endpoint: 'http://h', device: d, publications: [{long}] }} }}");
-    let too_long =
-        format!(".smartcore.publications: \"{long}\" cannot be a key: that is 1 to 1024 bytes");
     assert_mirrors_refused(&[
         ("{}", ": one of these belongs here: standpipe, smartcore"),
         (
@@ -188,6 +178,22 @@ fn what_is_wrong_with_a_mirror_is_said_with_its_line() {
             "{ standpipe: { endpoint: 'http://h' }, on_delete: drop }",
             ".on_delete: \"drop\" is not known; it can be remove, keep",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_publications_is_said_with_its_line() {
+    let many: Vec<String> = (0..1001).map(|number| number.to_string()).collect();
+    let many = format!(
+        "{{ smartcore: {{ endpoint: 'http://h', device: d, publications: [{}] }} }}",
+        many.join(", ")
+    );
+    let long = "x".repeat(1025);
+    let long_id =
+        format!("{{ smartcore: {{ endpoint: 'http://h', device: d, publications: [{long}] }} }}");
+    let too_long =
+        format!(".smartcore.publications: \"{long}\" cannot be a key: that is 1 to 1024 bytes");
+    assert_mirrors_refused(&[
         (
             "{ smartcore: { endpoint: 'http://h', publications: [a] } }",
             ".smartcore: device is missing",

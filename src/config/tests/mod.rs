@@ -6,6 +6,7 @@ mod mirrors;
 mod outbound;
 mod reading_again;
 mod refusals;
+mod requests;
 mod scheduled;
 mod secrecy;
 mod sinks;

@@ -31,7 +31,7 @@ fn task(config: &Config) -> &Task {
 fn request(config: &Config) -> &HttpOptions {
     match &task(config).supply {
         Supply::Http(request) => request,
-        other => panic!("{other:?}"),
+        Supply::Static(_) | Supply::File(_) => panic!("{config:?}"),
     }
 }
 
@@ -45,9 +45,8 @@ fn warnings(config: &Config) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn a_file_of_cachepump_is_a_file() {
-    let text = "version: 1.0
+/// As cachepump's users write it: everything that it knows, some of it left empty.
+const CACHEPUMP: &str = "version: 1.0
 sources:
   hello:
     rule: '* * * * * *'
@@ -73,7 +72,10 @@ sources:
         FROM t
   on: { file: { path: report.csv } }
 ";
-    let config = loaded(text);
+
+#[test]
+fn a_file_of_cachepump_is_a_file() {
+    let config = loaded(CACHEPUMP);
     assert_eq!(config.warnings, Vec::<String>::new());
     let tasks = scheduled(&config);
     let names: Vec<&str> = tasks.iter().map(|(name, _)| *name).collect();
@@ -169,96 +171,93 @@ sources:
     );
 }
 
+/// What is wrong with a source whose parts are these, from its line and its path on.
+const BROKEN: &[(&str, &str)] = &[
+    ("rule: '@hourly'", NONE),
+    ("static:", NONE),
+    ("static: { value: }", NONE),
+    ("static: {}", NONE),
+    ("http: { method: POST }", NONE),
+    ("file: { path: '' }", NONE),
+    (
+        "7",
+        "3: sources.a: a section belongs here: lines of `name: value`",
+    ),
+    (
+        "[a]",
+        "3: sources.a: a section belongs here: lines of `name: value`",
+    ),
+    (
+        "static: 7",
+        "3: sources.a.static: a section belongs here: lines of `name: value`",
+    ),
+    (
+        "static: { value: [a] }",
+        "3: sources.a.static.value: one value belongs here, not a list or a section",
+    ),
+    (
+        "{ rule: [a], static: { value: x } }",
+        "3: sources.a.rule: one value belongs here, not a list or a section",
+    ),
+    (
+        "http: { endpoint: 'ftp://u:hunter2@h' }",
+        "3: sources.a.http.endpoint: \"ftp://***@h\" is not an address: it begins with neither http:// nor https://",
+    ),
+    (
+        "http: { endpoint: 'http://h', method: 'G T' }",
+        "3: sources.a.http.method: \"G T\" is not a method of HTTP, such as GET or POST",
+    ),
+    (
+        "http: { endpoint: 'http://h', header: { 'a b': hunter2 } }",
+        "3: sources.a.http.header: \"a b\" is not the name of a header",
+    ),
+    (
+        "http: { endpoint: 'http://h', auth: { password: hunter2, password_file: x } }",
+        "3: sources.a.http.auth.password_file: password is set as well; keep one of the two",
+    ),
+    (
+        "file: { path: data/store/x }",
+        "3: sources.a.file.path: \"data/store/x\" lies under storage.path: the data is read and written over HTTP alone",
+    ),
+    (
+        "{ static: { value: x }, keyspace: A }",
+        "3: sources.a.keyspace: \"A\" is not a name for a keyspace: it is 1 to 64 of a-z 0-9 _ -",
+    ),
+    (
+        "{ static: { value: x }, keyspace: plant }",
+        "3: sources.a.keyspace: \"plant\" has a mirror: nobody but its upstream changes it",
+    ),
+    (
+        "{ static: { value: x }, timeout: soon }",
+        "3: sources.a.timeout: \"soon\" is not a span of time; write it like 500ms, 10s, 15m, 2h or 7d",
+    ),
+    (
+        "{ static: { value: x }, max_bytes: 17MiB }",
+        "3: sources.a.max_bytes: \"17MiB\" is more than limits.value_bytes, 16MiB: such a value could not be kept",
+    ),
+    (
+        "{ static: { value: x }, jitter: 2d }",
+        "3: sources.a.jitter: \"2d\" is out of range: from 0ns to 86400 s",
+    ),
+];
+
+/// What is said of a source without a supply.
+const NONE: &str =
+    "2: sources.a: it is not supported: it has none of static.value, http.endpoint and file.path";
+
 #[test]
 fn an_error_in_a_source_disables_that_source_alone() {
-    let none = "it is not supported: it has none of static.value, http.endpoint and file.path";
-    let empty = format!("line 3: sources.a: {none}");
-    for (parts, expected) in [
-        ("rule: '@hourly'", empty.as_str()),
-        ("static:", &empty),
-        ("static: { value: }", &empty),
-        ("static: {}", &empty),
-        ("http: { method: POST }", &empty),
-        ("file: { path: '' }", &empty),
-        (
-            "7",
-            "line 3: sources.a: a section belongs here: lines of `name: value`",
-        ),
-        (
-            "[a]",
-            "line 3: sources.a: a section belongs here: lines of `name: value`",
-        ),
-        (
-            "static: 7",
-            "line 3: sources.a.static: a section belongs here: lines of `name: value`",
-        ),
-        (
-            "static: { value: [a] }",
-            "line 3: sources.a.static.value: one value belongs here, not a list or a section",
-        ),
-        (
-            "{ rule: [a], static: { value: x } }",
-            "line 3: sources.a.rule: one value belongs here, not a list or a section",
-        ),
-        (
-            "http: { endpoint: 'ftp://u:hunter2@h' }",
-            "line 3: sources.a.http.endpoint: \"ftp://***@h\" is not an address: it begins with neither http:// nor https://",
-        ),
-        (
-            "http: { endpoint: 'http://h', method: 'G T' }",
-            "line 3: sources.a.http.method: \"G T\" is not a method of HTTP, such as GET or POST",
-        ),
-        (
-            "http: { endpoint: 'http://h', header: { 'a b': hunter2 } }",
-            "line 3: sources.a.http.header: \"a b\" is not the name of a header",
-        ),
-        (
-            "http: { endpoint: 'http://h', auth: { password: hunter2, password_file: x } }",
-            "line 3: sources.a.http.auth.password_file: password is set as well; keep one of the two",
-        ),
-        (
-            "file: { path: data/store/x }",
-            "line 3: sources.a.file.path: \"data/store/x\" lies under storage.path: the data is read and written over HTTP alone",
-        ),
-        (
-            "{ static: { value: x }, keyspace: A }",
-            "line 3: sources.a.keyspace: \"A\" is not a name for a keyspace: it is 1 to 64 of a-z 0-9 _ -",
-        ),
-        (
-            "{ static: { value: x }, keyspace: plant }",
-            "line 3: sources.a.keyspace: \"plant\" has a mirror: nobody but its upstream changes it",
-        ),
-        (
-            "{ static: { value: x }, timeout: soon }",
-            "line 3: sources.a.timeout: \"soon\" is not a span of time; write it like 500ms, 10s, 15m, 2h or 7d",
-        ),
-        (
-            "{ static: { value: x }, max_bytes: 17MiB }",
-            "line 3: sources.a.max_bytes: \"17MiB\" is more than limits.value_bytes, 16MiB: such a value could not be kept",
-        ),
-        (
-            "{ static: { value: x }, jitter: 2d }",
-            "line 3: sources.a.jitter: \"2d\" is out of range: from 0ns to 86400 s",
-        ),
-    ] {
+    for (parts, expected) in BROKEN {
         let text = format!(
             "sources:\n  a:\n    {parts}\n  b: {{ static: {{ value: x }} }}\n\
              keyspaces: {{ plant: {{ mirror: {{ standpipe: {{ endpoint: 'http://h' }} }} }} }}\n"
         );
         let config = loaded(&text);
         let tasks = scheduled(&config);
-        let line = if expected == empty {
-            "line 2"
-        } else {
-            "line 3"
-        };
-        let expected = expected.replace("line 3", line);
-        assert_eq!(tasks[0], ("a", Err(expected.as_str())), "{parts}");
+        let problem = format!("line {expected}");
+        assert_eq!(tasks[0], ("a", Err(problem.as_str())), "{parts}");
         assert!(tasks[1].1.is_ok(), "{parts}");
-        let warning = format!(
-            "{}; this source does nothing until that is mended",
-            expected.replacen("line ", "file.yml:", 1)
-        );
+        let warning = format!("file.yml:{expected}; this source does nothing until that is mended");
         assert_eq!(warnings(&config), [warning], "{parts}");
         assert_eq!(shown(&config, "sources.a"), ["sources.a={}"], "{parts}");
     }

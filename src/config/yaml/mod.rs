@@ -100,6 +100,10 @@ impl Node {
 }
 
 /// Reads one document. Nothing but comments is nothing said.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "nothing else begins a value, and the library has more events with other features"
+)]
 pub(super) fn read(text: &str) -> Result<Node, Fault> {
     let mut options = Options::default();
     options.set_emit_comments(false);
@@ -163,6 +167,10 @@ impl<'a> Builder<'a> {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "nothing else begins a value, and the library has more events with other features"
+    )]
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Built, Fault> {
         let line = line(span);
         if depth >= MOST_DEPTH {
@@ -260,9 +268,10 @@ impl<'a> Builder<'a> {
 
     fn name(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<String, Fault> {
         // What looks like nothing or like a number is a name all the same.
-        let own = match &event {
-            Event::Scalar(text, ..) => Some(text.clone().into_owned()),
-            _ => None,
+        let own = if let Event::Scalar(text, ..) = &event {
+            Some(text.clone().into_owned())
+        } else {
+            None
         };
         let built = self.node(event, span, depth + 1)?;
         match (own, built.node.shape) {
