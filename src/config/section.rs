@@ -104,6 +104,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A part within this one that has to be there.
+    pub(super) fn needed_section(
+        &mut self,
+        name: &str,
+        known: &[&str],
+    ) -> Result<Section<'_>, ConfigError> {
+        match self.entry(name) {
+            Some(entry) => self.part(entry, known),
+            None => Err(self.missing(name)),
+        }
+    }
+
     /// The one part that is there of some of which there has to be one, and which one that is. Each comes with what it can
     /// say.
     pub(super) fn one_of<'n>(
@@ -165,6 +177,11 @@ impl<'a> Section<'a> {
             words: words.to_owned(),
         })?;
         Ok(Some(text))
+    }
+
+    /// Whether there is more behind a name than an empty text.
+    pub(super) fn filled(&self, name: &str) -> Result<bool, ConfigError> {
+        Ok(self.text(name)?.is_some_and(|text| !text.is_empty()))
     }
 
     /// Reads a setting that need not be there; an empty text is as if it were not.

@@ -182,16 +182,12 @@ fn said<'a>(
 }
 
 fn fixed(section: &mut Section<'_>) -> Result<Supply, ConfigError> {
-    let Some(mut inner) = section.section("static", &["value"])? else {
-        return Err(section.whole("it has no value"));
-    };
+    let mut inner = section.needed_section("static", &["value"])?;
     inner.or("value", "", |text| Ok(Supply::Static(text.to_owned())))
 }
 
 fn web(section: &mut Section<'_>) -> Result<(Supply, Option<Duration>), ConfigError> {
-    let Some(mut inner) = section.section("http", web::REQUEST)? else {
-        return Err(section.whole("it has no endpoint"));
-    };
+    let mut inner = section.needed_section("http", web::REQUEST)?;
     let (request, timeout) = web::request(&mut inner, Key::Text)?;
     if request.endpoint.contains(KEY) {
         let words = "{key} stays as it is: it stands for a key only where a keyspace reads through";
@@ -201,9 +197,7 @@ fn web(section: &mut Section<'_>) -> Result<(Supply, Option<Duration>), ConfigEr
 }
 
 fn file(section: &mut Section<'_>, bounds: &Bounds<'_>) -> Result<Supply, ConfigError> {
-    let Some(mut inner) = section.section("file", &["path"])? else {
-        return Err(section.whole("it has no path"));
-    };
+    let mut inner = section.needed_section("file", &["path"])?;
     let path = inner.needed("path", secrets::open, |text| {
         let path = PathBuf::from(text);
         if text.contains('\0') {

@@ -180,7 +180,14 @@ fn auth(section: &mut Section<'_>) -> Result<Option<Auth>, ConfigError> {
         }
         Ok(text.to_owned())
     };
-    let user = section.given("user", secrets::open, |text| {
+    // Without a password it is the user that is secret: many interfaces take a token so.
+    let with_password = section.filled("password")? || section.filled("password_file")?;
+    let show = if with_password {
+        secrets::open
+    } else {
+        secrets::whole
+    };
+    let user = section.given("user", show, |text| {
         if text.contains(':') {
             return Err("holds a colon, which no user can have (RFC 7617, section 2)".to_owned());
         }
@@ -221,6 +228,9 @@ fn headers(section: &mut Section<'_>) -> Result<HeaderMap, ConfigError> {
     let entries = node
         .section()
         .map_err(|words| section.ill("header", words))?;
+    if entries.len() > MOST_HEADERS {
+        return Err(section.ill("header", format!("more than {MOST_HEADERS} values")));
+    }
     let mut last: Vec<Entry> = Vec::with_capacity(entries.len());
     for entry in entries {
         let before = last.len();

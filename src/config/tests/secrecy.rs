@@ -15,6 +15,8 @@ keyspaces:
         body: 'password=hunter2'
   other:
     source: { http: { endpoint: 'http://h/{key}', auth: { user: u, password: hunter2 } } }
+  token:
+    source: { http: { endpoint: 'http://h/{key}', auth: { user: hunter2 } } }
   base:
     source: { sql: { url: 'postgres://u:hunter2@h/hunter2?hunter2', query: SELECT $1 } }
   file:
@@ -74,7 +76,7 @@ fn around_secrets() -> Vec<(String, String)> {
 #[test]
 fn no_secret_is_shown_of_what_holds() {
     let config = loaded(FULL);
-    assert_eq!(config.server.sinks.len() + config.server.through.len(), 6);
+    assert_eq!(config.server.sinks.len() + config.server.through.len(), 7);
     let shown = everything(&config);
     assert_eq!(leaks(&shown), Vec::<&str>::new());
     assert!(shown.contains("***"));
@@ -127,7 +129,7 @@ fn no_secret_is_shown_of_what_is_refused() {
             check(&format!("{head}hunter2{wrong}{tail}"));
         }
     }
-    for (at, _) in FULL.match_indices(['\n', ' ']) {
+    for (at, _) in FULL.match_indices(['\n', ',']) {
         let (head, _) = FULL.split_at(at);
         check(head);
     }
