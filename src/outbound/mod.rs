@@ -33,7 +33,7 @@ pub use connection::Connection;
 pub use database::{Database, DatabaseError, Kind as DatabaseKind};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};
-pub use secret::{Auth, Secret};
+pub use secret::{Auth, Secret, shown};
 
 use address::Reach;
 
