@@ -53,6 +53,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/metrics", OnServer),
     ("HEAD", "/metrics", OnServer),
     ("GET", "/limits", OnServer),
+    ("GET", "/mirrors", OnServer),
     ("POST", "/admin/snapshot", OnServer),
     ("GET", "/keyspaces/{ks}/keys/a", OnKeyspace("read")),
     ("HEAD", "/keyspaces/{ks}/keys/a", OnKeyspace("read")),
