@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::{Outbound, Url};
 
 /// When the system first asks whether a silent peer is still there, how often it asks again, and how many times.
-const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_AFTER: Duration = Duration::from_mins(1);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 

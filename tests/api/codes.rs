@@ -32,7 +32,7 @@ impl Stage {
             options.watch.history_events = 1;
             options.keyspaces = vec![("filed".to_owned(), Policy::default())];
             // Nobody listens there: who follows need not have found anybody yet.
-            let nobody = mirror(Upstream::Standpipe(default_of("127.0.0.1:9")));
+            let nobody = mirror(Upstream::Standpipe(default_of(([127, 0, 0, 1], 9).into())));
             copying(options, nobody);
         });
         let guarded = Server::with(|options| {

@@ -1,5 +1,6 @@
 //! A keyspace that follows a keyspace of another Standpipe: two servers of one process, of which one may die and come back.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -23,9 +24,9 @@ pub(crate) fn mirror(upstream: Upstream) -> Mirror {
 }
 
 /// What another server has in its keyspace `default`.
-pub(crate) fn default_of(address: impl ToString) -> Standpipe {
+pub(crate) fn default_of(address: SocketAddr) -> Standpipe {
     Standpipe {
-        endpoint: format!("http://{}", address.to_string()),
+        endpoint: format!("http://{address}"),
         keyspace: "default".to_owned(),
         prefix: String::new(),
         token: None,
@@ -87,7 +88,7 @@ fn keys(server: &Server) -> Vec<String> {
 }
 
 /// A port at which nobody listens until a server is started there.
-fn at(address: std::net::SocketAddr) -> impl FnOnce(&mut Options) {
+fn at(address: SocketAddr) -> impl FnOnce(&mut Options) {
     move |options| options.endpoint = address.to_string()
 }
 

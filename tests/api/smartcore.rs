@@ -17,7 +17,7 @@ use crate::mirrors::{
     copied, copying, mirror, state, wait_for_copy, wait_for_state, wait_until_gone,
 };
 use crate::publications::{
-    Audience, DEVICE, Manners, Publication, Publications, Receipt, Timestamp,
+    Audience, DEVICE, Manners, Names, Publication, Publications, Receipt, Timestamp,
 };
 
 fn following(server: &Publications, ids: &[&str]) -> SmartCore {
@@ -47,11 +47,9 @@ fn key(server: &Server, key: &str) -> Value {
 
 #[test]
 fn a_publication_is_followed_under_either_name_of_the_service() {
-    let names = [(true, true), (true, false), (false, true)];
-    for (bos, traits) in names {
+    for names in [Names::Both, Names::Bos, Names::Traits] {
         let plant = Publications::with(Manners {
-            bos,
-            traits,
+            names,
             ..Manners::default()
         });
         plant.publish("a", "1");
@@ -61,7 +59,8 @@ fn a_publication_is_followed_under_either_name_of_the_service() {
         plant.publish("a", "2");
         wait_for_copy(&copy, "a", "2");
         let asked = plant.asked();
-        assert_eq!(asked.traits > 0, !bos, "the newer one is asked first");
+        let older = names == Names::Traits;
+        assert_eq!(asked.traits > 0, older, "the newer one is asked first");
         assert_eq!(asked.gets, 0, "{asked:?}");
     }
 }
@@ -202,8 +201,7 @@ fn a_server_that_cannot_stream_is_asked_at_once_and_then_from_time_to_time() {
 #[test]
 fn without_a_stream_and_without_an_answer_there_is_no_service() {
     let plant = Publications::with(Manners {
-        bos: false,
-        traits: false,
+        names: Names::Neither,
         ..Manners::default()
     });
     let copy = copy_of(&plant, &["a"]);
@@ -211,7 +209,7 @@ fn without_a_stream_and_without_an_answer_there_is_no_service() {
         key(copy, "a")["error"] == "the upstream has no service for publications"
     });
     plant.publish("a", "1");
-    plant.behave(|manners| manners.traits = true);
+    plant.behave(|manners| manners.names = Names::Traits);
     wait_for_copy(&copy, "a", "1");
 }
 

@@ -109,7 +109,7 @@ fn merged(stored: Page, part: Part, limit: usize) -> (Page, Option<Bytes>) {
         }
         match over.next_if(|(key, _)| *key == keyed.key) {
             Some((key, over)) => {
-                entries.extend(over.into_entry().map(|entry| Keyed { key, entry }))
+                entries.extend(over.into_entry().map(|entry| Keyed { key, entry }));
             }
             None => entries.push(keyed),
         }

@@ -110,12 +110,9 @@ impl Watch {
     /// The same where nothing can lie over what is stored.
     fn poll_alone(&mut self, context: &Context<'_>) -> Poll<Told> {
         self.due.clear();
-        self.watch.poll_told(context).map(|told| match told {
-            Told::Newest(event) => Told::Event(event),
-            told => {
-                self.telling &= !matches!(told, Told::Synced(_));
-                told
-            }
+        self.watch.poll_told(context).map(|told| {
+            self.telling &= !matches!(told, Told::Synced(_));
+            told
         })
     }
 

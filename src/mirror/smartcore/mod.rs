@@ -195,17 +195,17 @@ impl Follower {
 
     /// What a status means. That a publication is not there is an answer like any other, and is acted on.
     async fn refused(&self, id: &str, status: Status) -> Stopped {
-        match status.code() {
-            Code::Unimplemented => Stopped::Unimplemented,
-            Code::NotFound => {
-                self.answered.notify_one();
-                let gone = self.common.gone(id.to_owned());
-                match self.common.take(&[gone]).await {
-                    Ok(()) => absent(id).into(),
-                    Err(trouble) => trouble.into(),
-                }
-            }
-            _ => self.trouble(&status).into(),
+        if status.code() == Code::Unimplemented {
+            return Stopped::Unimplemented;
+        }
+        if status.code() != Code::NotFound {
+            return self.trouble(&status).into();
+        }
+        self.answered.notify_one();
+        let gone = self.common.gone(id.to_owned());
+        match self.common.take(&[gone]).await {
+            Ok(()) => absent(id).into(),
+            Err(trouble) => trouble.into(),
         }
     }
 

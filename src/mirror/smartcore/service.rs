@@ -1,4 +1,4 @@
-//! Smart Core's PublicationApi under either of its names, over a connection that is dialled by our own rules. It must not know
+//! Smart Core's `PublicationApi` under either of its names, over a connection that is dialled by our own rules. It must not know
 //! what becomes of what it answers.
 
 use std::future::Future;

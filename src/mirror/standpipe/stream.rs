@@ -100,7 +100,7 @@ impl Stream {
     pub(super) fn ready(&mut self) -> Result<Option<Heard>, Trouble> {
         while let Some(mut block) = self.blocks.pop_front() {
             let id = block.id.take();
-            let told = Told::of(block).map_err(|Malformed| Trouble::Malformed {
+            let told = Told::of(&block).map_err(|Malformed| Trouble::Malformed {
                 what: "an event that is none of a watch",
             })?;
             if let Some(Told::Alive {

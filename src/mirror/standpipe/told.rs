@@ -96,9 +96,9 @@ struct ByeData {
 
 impl Told {
     /// What `block` says; `None` for an event that is not known here, which a newer upstream may send.
-    pub(super) fn of(block: Block) -> Result<Option<Self>, Malformed> {
+    pub(super) fn of(block: &Block) -> Result<Option<Self>, Malformed> {
         let Some(data) = &block.data else {
-            return Ok(Some(Self::alive(&block)));
+            return Ok(Some(Self::alive(block)));
         };
         if block.cut {
             let key = key_of_head(data).ok_or(Malformed)?;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn told(event: &str, data: &str) -> Result<Option<Told>, Malformed> {
-        Told::of(block(event, data))
+        Told::of(&block(event, data))
     }
 
     #[test]
@@ -235,10 +235,10 @@ mod tests {
         let mut cut = block("put", r#"{ "key" : "a\"b", "etag":"x","value":"aaaa"#);
         cut.cut = true;
         let key = "a\"b".to_owned();
-        assert_eq!(Told::of(cut.clone()), Ok(Some(Told::TooLarge { key })));
+        assert_eq!(Told::of(&cut), Ok(Some(Told::TooLarge { key })));
         for head in [r#"{"key":"a"#, r#"{"etag":"x","key":"a""#, ""] {
             cut.data = Some(head.as_bytes().to_vec());
-            assert_eq!(Told::of(cut.clone()), Err(Malformed), "{head}");
+            assert_eq!(Told::of(&cut), Err(Malformed), "{head}");
         }
     }
 
@@ -246,7 +246,7 @@ mod tests {
     fn signs_of_life_say_how_often_they_come_and_whether_all_is_told() {
         let alive = |comments: &[&str]| {
             let comments = comments.iter().map(|comment| (*comment).to_owned());
-            Told::of(Block {
+            Told::of(&Block {
                 comments: comments.collect(),
                 ..Block::default()
             })

@@ -2,7 +2,11 @@
 //! make, change and delete, and with whatever goes wrong with such servers.
 
 #[expect(
+    clippy::absolute_paths,
+    clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::as_conversions,
+    clippy::pedantic,
     unused_qualifications,
     unreachable_pub,
     reason = "the generators write it as they do"
@@ -14,7 +18,11 @@ mod traits {
 mod bos {
     mod publication {
         #[expect(
+            clippy::absolute_paths,
+            clippy::allow_attributes,
             clippy::allow_attributes_without_reason,
+            clippy::as_conversions,
+            clippy::pedantic,
             unused_qualifications,
             unreachable_pub,
             reason = "the generators write it as they do"
@@ -57,13 +65,21 @@ pub(crate) const DEVICE: &str = "test/area-controller-1";
 
 type Answer = Result<PullPublicationResponse, Status>;
 
+/// Under which names the service is there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Names {
+    Both,
+    /// The one of 2026.
+    Bos,
+    /// The older one.
+    Traits,
+    Neither,
+}
+
 /// How a server behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Manners {
-    /// Under the name of 2026.
-    pub(crate) bos: bool,
-    /// Under the older name.
-    pub(crate) traits: bool,
+    pub(crate) names: Names,
     pub(crate) streams: bool,
     pub(crate) answers_get: bool,
     /// What everything fails with.
@@ -75,8 +91,7 @@ pub(crate) struct Manners {
 impl Default for Manners {
     fn default() -> Self {
         Self {
-            bos: true,
-            traits: true,
+            names: Names::Both,
             streams: true,
             answers_get: true,
             fails: None,
@@ -260,10 +275,11 @@ impl State {
     }
 
     fn check(&self, bos: bool, device: &str) -> Result<(), Status> {
-        let served = if bos {
-            self.manners.bos
-        } else {
-            self.manners.traits
+        let served = match self.manners.names {
+            Names::Both => true,
+            Names::Bos => bos,
+            Names::Traits => !bos,
+            Names::Neither => false,
         };
         if !served {
             return Err(Status::unimplemented("unknown service"));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::storing::{Storing, storing};
 use super::{AT_ONCE, Feed, Received, Why};
-use crate::engine::{Conditions, Draft, Failure, Operation, Writer};
+use crate::engine::{Conditions, Draft, Operation, Writer};
 use crate::keyspace::Refusal;
 use crate::keyspace::mirrored::current::Mark;
 use crate::keyspace::mirrored::overlay::Over;
@@ -50,7 +50,10 @@ impl Feed {
         }
         let durability = self.values.entries.durability();
         let answers = self.values.entries.each(operations, durability).await;
-        let answers = answers.unwrap_or_else(|failure| vec_of(failure, stored.len()));
+        let answers = answers.unwrap_or_else(|failure| {
+            let each = stored.iter().map(|_| Err(failure.clone()));
+            each.collect()
+        });
         for ((index, change), answer) in stored.into_iter().zip(answers) {
             self.after(change, storing(answer.err()))
                 .map_err(|why| (index, why))?;
@@ -264,8 +267,4 @@ pub(super) fn run(changes: &[Received]) -> &[Received] {
     let other = |change: &Received| change.key().is_none_or(|key| !keys.insert(key.to_owned()));
     let end = changes.iter().position(other).unwrap_or(changes.len());
     changes.split_at(end).0
-}
-
-fn vec_of<T>(failure: Failure, len: usize) -> Vec<Result<T, Failure>> {
-    (0..len).map(|_| Err(failure.clone())).collect()
 }

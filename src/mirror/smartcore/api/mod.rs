@@ -1,11 +1,10 @@
 //! What the `.proto` files here come to in Rust; a test makes it anew and compares. The folders of the names are the packages.
 
 #![expect(
-    clippy::allow_attributes,
+    clippy::absolute_paths,
     clippy::allow_attributes_without_reason,
     clippy::doc_markdown,
-    clippy::missing_errors_doc,
-    clippy::must_use_candidate,
+    clippy::trivially_copy_pass_by_ref,
     unreachable_pub,
     unused_qualifications,
     reason = "the generators write it as they do"
