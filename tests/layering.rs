@@ -63,7 +63,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),
     ("sha2", &["http/token.rs"]),
-    ("rustls", &["tls", "outbound", "mirror", "http/listener.rs"]),
+    ("rustls", &["tls", "outbound", "http/listener.rs"]),
     ("subtle", &["http/token.rs"]),
     ("indicatif", &["cli"]),
 ];

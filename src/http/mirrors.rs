@@ -263,7 +263,8 @@ pub(super) fn mark(response: &mut HttpResponse, freshness: Option<Freshness>) {
     };
     let age = age.as_secs();
     let status = if stale {
-        HeaderValue::try_from(format!("standpipe; hit; ttl=-{age}; detail=stale"))
+        let over = if age == 0 { "" } else { "-" };
+        HeaderValue::try_from(format!("standpipe; hit; ttl={over}{age}; detail=stale"))
     } else {
         Ok(HeaderValue::from_static("standpipe; hit"))
     };

@@ -201,7 +201,9 @@ macro_rules! answers {
 answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
-        .header("Expires", header("When the value leaves, where it does"));]
+        .header("Expires", header("When the value leaves, where it does"))
+        .header("Age", header("Where the keyspace follows somebody else: for how many seconds it has not been known that this is that one's value"))
+        .header("Cache-Status", header("Where the keyspace follows somebody else: `standpipe; hit`, and whether it is stale (RFC 9211)"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")
         .header("Content-Range", header("Which part of how many bytes"));]

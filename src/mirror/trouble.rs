@@ -62,6 +62,12 @@ pub(super) enum Trouble {
         /// What was asked for.
         what: String,
     },
+    /// There is no such publication.
+    #[error("the upstream has no publication {id:?}")]
+    NoPublication {
+        /// Its id.
+        id: String,
+    },
     /// Another task follows in the place of this one.
     #[error("another one follows")]
     Superseded,

@@ -37,6 +37,7 @@ mod managed;
 mod media;
 mod mirrors;
 mod mirrors_read_only;
+mod mirrors_upstreams;
 mod operations;
 mod ops;
 mod pages;

@@ -3,9 +3,8 @@
 use serde_json::json;
 use standpipe::mirror::Upstream;
 
-use crate::follower::Follower;
 use crate::harness::{Answer, Server};
-use crate::mirrors::{copied, copying, default_of, mirror, state, wait_for_copy, wait_for_state};
+use crate::mirrors::{copied, copying, default_of, mirror, wait_for_copy, wait_for_state};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -159,65 +158,4 @@ fn mirrors_are_for_who_operates_the_server() {
         (refused.status, refused.header("allow")),
         (405, Some("GET, HEAD"))
     );
-}
-
-#[test]
-fn who_follows_a_silent_upstream_for_too_long_takes_it_for_gone() {
-    // It answers, says that it shows signs of life every 100 ms, and then shows none.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let silent = std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut asked = [0; 4096];
-        let len = stream.read(&mut asked).unwrap();
-        let text = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n\
-            retry: 2000\n: heartbeat 100\n\nevent: put\ndata: {\"key\":\"a\",\"value\":\"1\"}\n\n\
-            id: 1-1\nevent: synced\ndata: {}\n\n: caught up\nid: 1-1\n\n";
-        stream.write_all(text.as_bytes()).unwrap();
-        // It comes back, and says where it was.
-        let (mut again, _) = listener.accept().unwrap();
-        let len_again = again.read(&mut asked).unwrap();
-        drop(stream);
-        (
-            len,
-            String::from_utf8_lossy(&asked[..len_again]).into_owned(),
-        )
-    });
-    let mirror = mirror(Upstream::Standpipe(default_of(address)));
-    let copy = Server::with(|options| copying(options, mirror));
-    wait_for_copy(&copy, "a", "1");
-    copy.wait_until(|copy| state(copy)["error"].to_string().contains("no sign of life"));
-    let (_, asked) = silent.join().unwrap();
-    assert!(asked.contains("\r\nlast-event-id: 1-1\r\n"), "{asked}");
-    let begins = "GET /keyspaces/default/watch?prefix=&initial=true&values=true HTTP/1.1\r\n";
-    assert!(asked.starts_with(begins), "{asked}");
-}
-
-#[test]
-fn what_makes_no_sense_is_named_and_shown_to_nobody() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let confused = std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
-        let (mut stream, _) = listener.accept().unwrap();
-        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
-        let text = "HTTP/1.1 200 OK\r\n\r\nevent: put\ndata: {\"key\":\"a\",\"value\":\"1\"}\n\n\
-            event: put\ndata: {\"key\":\"b\"}\n\n";
-        stream.write_all(text.as_bytes()).unwrap();
-        stream
-    });
-    let mirror = mirror(Upstream::Standpipe(default_of(address)));
-    let copy = Server::with(|options| copying(options, mirror));
-    wait_for_copy(&copy, "a", "1");
-    wait_for_state(&copy, "waiting");
-    let error = state(&copy)["error"].to_string();
-    assert!(
-        error.contains("cannot be read") || error.contains("refused"),
-        "{error}"
-    );
-    assert_eq!(copied(&copy, "b").status, 404);
-    drop(confused.join().unwrap());
-    let mut follower = Follower::new(&copy, "copy/watch?initial=true");
-    assert_eq!(follower.next().key(), "a");
 }

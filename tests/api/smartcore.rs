@@ -227,6 +227,9 @@ fn what_is_deleted_upstream_leaves_and_may_come_back() {
     assert_eq!(copied(&copy, "a").status, 404);
     copy.wait_until(|copy| key(copy, "a")["error"] == "the upstream has no publication \"a\"");
     assert_eq!(key(&copy, "b")["state"], "following");
+    // That it is not there is known as well as what is.
+    copy.wait_until(|copy| key(copy, "c")["age_ms"].is_number());
+    assert_eq!(state(&copy)["stale"], false);
     plant.publish("a", "2");
     plant.publish("c", "1");
     wait_for_copy(&copy, "a", "2");
@@ -386,6 +389,21 @@ fn a_publication_that_is_never_answered_holds_up_no_other() {
     assert_eq!(key(&copy, "slow")["state"], "connecting");
     assert_eq!(key(&copy, "fast")["state"], "following");
     assert_eq!(state(&copy)["stale"], true);
+}
+
+#[test]
+fn more_publications_are_followed_than_a_connection_has_streams() {
+    let plant = Publications::start();
+    let ids: Vec<_> = (0..150).map(|n| n.to_string()).collect();
+    for id in &ids {
+        plant.publish(id, "1");
+    }
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let copy = copy_of(&plant, &ids);
+    wait_for_state(&copy, "following");
+    assert_eq!(state(&copy)["keys"].as_array().unwrap().len(), 150);
+    plant.publish("149", "2");
+    wait_for_copy(&copy, "149", "2");
 }
 
 #[test]

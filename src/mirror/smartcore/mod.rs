@@ -25,12 +25,17 @@ use crate::outbound::{Outbound, Url, origin};
 use api::traits::Publication;
 use service::{Api, Name};
 
+/// The publications that share a connection. Servers and what stands before them seldom let one have more than 100 streams at a
+/// time, and one that waits for its turn behind others that never end waits for ever.
+const SHARING: usize = 64;
+
 /// Follows the publications of one mirror.
 #[derive(Clone, Debug)]
 pub(super) struct Follower {
     common: Arc<Common>,
     options: Arc<SmartCore>,
-    api: Api,
+    /// A connection for each [`SHARING`] of them.
+    apis: Arc<[Api]>,
     /// Rung when the server has said something about any publication.
     answered: Arc<Notify>,
 }
@@ -45,11 +50,13 @@ impl Follower {
         let endpoint = Url::parse(&options.endpoint).map_err(|_no_url| Trouble::Malformed {
             what: "the endpoint is no URL",
         })?;
-        let api = Api::new(outbound, &endpoint, options.ca.clone(), common.max_bytes)?;
+        let shares = options.publications.chunks(SHARING);
+        let api = |_| Api::new(outbound, &endpoint, options.ca.clone(), common.max_bytes);
+        let apis: Vec<_> = shares.map(api).collect::<Result<_, _>>()?;
         Ok(Self {
             common,
             options: Arc::new(options),
-            api,
+            apis: apis.into(),
             answered: Arc::default(),
         })
     }
@@ -57,9 +64,16 @@ impl Follower {
     /// Follows them all for as long as it is polled.
     pub(super) async fn follow(self) -> Infallible {
         let mut publications = JoinSet::new();
-        for id in &self.options.publications {
-            let (follower, id) = (self.clone(), id.clone());
-            publications.spawn(async move { follower.follow_one(&id).await });
+        let shares = self.options.publications.chunks(SHARING);
+        for (api, ids) in self.apis.iter().zip(shares) {
+            for id in ids {
+                let one = One {
+                    follower: self.clone(),
+                    api: api.clone(),
+                    id: id.clone(),
+                };
+                publications.spawn(async move { one.follow().await });
+            }
         }
         let listed = self.options.publications.iter();
         let listed = listed.map(String::as_str).collect();
@@ -81,30 +95,51 @@ impl Follower {
             never = ended => never,
         }
     }
+}
 
-    async fn follow_one(&self, id: &str) -> Infallible {
-        let Common { board, feed, .. } = &*self.common;
-        let mut backoff = self.common.backoff();
+/// Follows one publication.
+#[derive(Debug)]
+struct One {
+    follower: Follower,
+    api: Api,
+    id: String,
+}
+
+impl One {
+    fn common(&self) -> &Common {
+        &self.follower.common
+    }
+
+    fn device(&self) -> &str {
+        &self.follower.options.device
+    }
+
+    async fn follow(&self) -> Infallible {
+        let Common { board, feed, .. } = self.common();
+        let mut backoff = self.common().backoff();
         loop {
-            board.connecting(id);
-            let Err(trouble) = self.attempt(id, &mut backoff).await;
-            feed.lost(Whom::Key(id));
+            board.connecting(&self.id);
+            let Err(trouble) = self.attempt(&mut backoff).await;
+            // That it is not there is known.
+            if !matches!(trouble, Trouble::NoPublication { .. }) {
+                feed.lost(Whom::Key(&self.id));
+            }
             let pause = backoff.pause();
-            board.failed(id, &trouble, feed.now_ms(), pause);
+            board.failed(&self.id, &trouble, feed.now_ms(), pause);
             sleep(pause).await;
         }
     }
 
     /// Follows one publication until that fails.
-    async fn attempt(&self, id: &str, backoff: &mut Backoff) -> Result<Infallible, Trouble> {
+    async fn attempt(&self, backoff: &mut Backoff) -> Result<Infallible, Trouble> {
         for name in self.names() {
-            match self.stream(*name, id, backoff).await {
+            match self.stream(*name, backoff).await {
                 Err(Stopped::Unimplemented) => {}
                 Err(Stopped::Trouble(trouble)) => return Err(trouble),
             }
         }
         for name in self.names() {
-            match self.poll(*name, id, backoff).await {
+            match self.poll(*name, backoff).await {
                 Err(Stopped::Unimplemented) => {}
                 Err(Stopped::Trouble(trouble)) => return Err(trouble),
             }
@@ -116,97 +151,90 @@ impl Follower {
 
     /// The names of the service in the order in which they are tried.
     fn names(&self) -> &'static [Name] {
-        match self.options.service {
+        match self.follower.options.service {
             Service::Any => &[Name::Bos, Name::Traits],
             Service::Bos => &[Name::Bos],
             Service::Traits => &[Name::Traits],
         }
     }
 
-    async fn stream(
-        &self,
-        name: Name,
-        id: &str,
-        backoff: &mut Backoff,
-    ) -> Result<Infallible, Stopped> {
-        let device = &self.options.device;
-        let mut stream = match self.api.pull(name, device, id).await {
+    async fn stream(&self, name: Name, backoff: &mut Backoff) -> Result<Infallible, Stopped> {
+        let mut stream = match self.api.pull(name, self.device(), &self.id).await {
             Ok(stream) => stream,
-            Err(status) => return Err(self.refused(id, status).await),
+            Err(status) => return Err(self.refused(status).await),
         };
         loop {
             let message = match stream.message().await {
                 Ok(Some(message)) => message,
-                Ok(None) => return Err(self.ended(name, id).await),
-                Err(status) => return Err(self.refused(id, status).await),
+                Ok(None) => return Err(self.ended(name).await),
+                Err(status) => return Err(self.refused(status).await),
             };
             for change in message.changes {
                 // One without a publication says nothing about it.
                 if let Some(publication) = change.publication {
-                    self.received(id, publication).await?;
+                    self.received(publication).await?;
                     backoff.reset();
-                    let Common { board, feed, .. } = &*self.common;
-                    feed.contact(Whom::Key(id), Contact::Live);
-                    board.up_to_date(id, State::Following);
+                    let Common { board, feed, .. } = self.common();
+                    feed.contact(Whom::Key(&self.id), Contact::Live);
+                    board.up_to_date(&self.id, State::Following);
                 }
             }
         }
     }
 
     /// Asks from time to time.
-    async fn poll(
-        &self,
-        name: Name,
-        id: &str,
-        backoff: &mut Backoff,
-    ) -> Result<Infallible, Stopped> {
+    async fn poll(&self, name: Name, backoff: &mut Backoff) -> Result<Infallible, Stopped> {
         loop {
-            match self.api.get(name, &self.options.device, id).await {
-                Ok(publication) => self.received(id, publication).await?,
-                Err(status) => return Err(self.refused(id, status).await),
+            match self.api.get(name, self.device(), &self.id).await {
+                Ok(publication) => self.received(publication).await?,
+                Err(status) => return Err(self.refused(status).await),
             }
             backoff.reset();
-            let Common { board, feed, .. } = &*self.common;
+            let Common { board, feed, .. } = self.common();
             let at_ms = feed.now_ms();
-            feed.contact(Whom::Key(id), Contact::Asked { at_ms });
-            board.up_to_date(id, State::Polling);
-            sleep(self.options.poll_interval).await;
+            feed.contact(Whom::Key(&self.id), Contact::Asked { at_ms });
+            board.up_to_date(&self.id, State::Polling);
+            sleep(self.follower.options.poll_interval).await;
         }
     }
 
     /// The stream ended well: as a rule because the publication was deleted, but a server that stops may do the same. What is
     /// there says which.
-    async fn ended(&self, name: Name, id: &str) -> Stopped {
+    async fn ended(&self, name: Name) -> Stopped {
         let ended = Trouble::Ended {
             said: String::new(),
         };
-        match self.api.get(name, &self.options.device, id).await {
-            Ok(publication) => match self.received(id, publication).await {
+        match self.api.get(name, self.device(), &self.id).await {
+            Ok(publication) => match self.received(publication).await {
                 Ok(()) => ended.into(),
                 Err(trouble) => trouble.into(),
             },
             // A server that cannot be asked has said all that it can.
             Err(status) if status.code() == Code::Unimplemented => {
-                self.refused(id, Status::not_found("")).await
+                self.refused(Status::not_found("")).await
             }
-            Err(status) => self.refused(id, status).await,
+            Err(status) => self.refused(status).await,
         }
     }
 
     /// What a status means. That a publication is not there is an answer like any other, and is acted on.
-    async fn refused(&self, id: &str, status: Status) -> Stopped {
+    async fn refused(&self, status: Status) -> Stopped {
         if status.code() == Code::Unimplemented {
             return Stopped::Unimplemented;
         }
         if status.code() != Code::NotFound {
             return self.trouble(&status).into();
         }
-        self.answered.notify_one();
-        let gone = self.common.gone(id.to_owned());
-        match self.common.take(&[gone]).await {
-            Ok(()) => absent(id).into(),
-            Err(trouble) => trouble.into(),
+        self.follower.answered.notify_one();
+        let gone = self.common().gone(self.id.clone());
+        if let Err(trouble) = self.common().take(&[gone]).await {
+            return trouble.into();
         }
+        let feed = &self.common().feed;
+        let at_ms = feed.now_ms();
+        feed.contact(Whom::Key(&self.id), Contact::Asked { at_ms });
+        let id = self.id.clone();
+        Trouble::NoPublication { id }.into()
     }
 
     fn trouble(&self, status: &Status) -> Trouble {
@@ -217,29 +245,29 @@ impl Follower {
         while let Some(below) = cause.source() {
             cause = below;
         }
-        let endpoint = Url::parse(&self.options.endpoint);
+        let endpoint = Url::parse(&self.follower.options.endpoint);
         Trouble::Unreachable {
             origin: endpoint.map_or_else(|_no_url| String::new(), |endpoint| origin(&endpoint)),
             reason: shown(&cause.to_string()),
         }
     }
 
-    async fn received(&self, id: &str, publication: Publication) -> Result<(), Trouble> {
-        self.answered.notify_one();
+    async fn received(&self, publication: Publication) -> Result<(), Trouble> {
+        self.follower.answered.notify_one();
         let Common {
             board,
             feed,
             max_bytes,
             ..
-        } = &*self.common;
-        board.heard(id, feed.now_ms());
-        if !publication.id.is_empty() && publication.id != id {
+        } = self.common();
+        board.heard(&self.id, feed.now_ms());
+        if !publication.id.is_empty() && publication.id != self.id {
             let what = "a publication of another id";
             return Err(Trouble::Malformed { what });
         }
         let facts = publication::facts(&publication);
         let (body, limit) = (publication.body, *max_bytes);
-        let key = id.to_owned();
+        let key = self.id.clone();
         let received = if body.len() > limit {
             Received::TooLarge { key, limit }
         } else {
@@ -250,15 +278,9 @@ impl Follower {
             };
             Received::Put { key, content }
         };
-        self.common.take(&[received]).await?;
-        board.learned(id, facts);
+        self.common().take(&[received]).await?;
+        board.learned(&self.id, facts);
         Ok(())
-    }
-}
-
-fn absent(id: &str) -> Trouble {
-    Trouble::Absent {
-        what: format!("publication {id:?}"),
     }
 }
 

@@ -60,6 +60,9 @@ use traits::{
 };
 pub(crate) use traits::{Publication, Timestamp};
 
+/// The most streams on one connection, as many servers have it.
+const MOST_STREAMS: u32 = 100;
+
 /// The device that publishes everything.
 pub(crate) const DEVICE: &str = "test/area-controller-1";
 
@@ -176,6 +179,7 @@ impl Publications {
         runtime.spawn(accept(listener, tls, sender));
         runtime.spawn(
             Server::builder()
+                .max_concurrent_streams(MOST_STREAMS)
                 .add_service(bos::v1::publication_api_server::PublicationApiServer::new(
                     bos,
                 ))
