@@ -52,7 +52,7 @@ fn what_makes_no_sense_is_named_and_shown_to_nobody() {
     let confused = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
-        let text = "HTTP/1.1 200 OK\r\n\r\nevent: put\ndata: {\"key\":\"a\",\"value\":\"1\"}\n\n\
+        let text = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: put\ndata: {\"key\":\"a\",\"value\":\"1\"}\n\n\
             event: put\ndata: {\"key\":\"b\"}\n\n";
         stream.write_all(text.as_bytes()).unwrap();
         stream

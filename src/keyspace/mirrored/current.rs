@@ -8,6 +8,8 @@ use crate::keyspace::Refusal;
 
 /// The most keys that are marked; further ones are as current as the rest.
 const MARKS: usize = 100_000;
+/// The longest key that is marked; longer ones are as current as the rest.
+const MARKED_BYTES: usize = 4 << 10;
 
 /// Which keys something is said of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,8 +56,6 @@ pub(super) enum Mark {
     Kept { at_ms: u64 },
     /// Its newest value was not taken, since then.
     Refused { at_ms: u64, why: Refusal },
-    /// Nothing; it is only shown.
-    Unstored,
 }
 
 /// How current the keys are.
@@ -108,7 +108,12 @@ impl Current {
     }
 
     pub(super) fn mark(&mut self, key: &str, mark: Mark) {
-        if self.marks.len() < MARKS || self.marks.contains_key(key) {
+        if let (Some(Mark::Kept { .. }), Mark::Kept { .. }) = (self.marks.get(key), &mark) {
+            // That it is gone is no news, and it is as old as it is.
+            return;
+        }
+        let room = self.marks.len() < MARKS && key.len() <= MARKED_BYTES;
+        if room || self.marks.contains_key(key) {
             self.marks.insert(key.to_owned(), mark);
         }
     }
@@ -128,7 +133,7 @@ impl Current {
         let key = str::from_utf8(key).unwrap_or_default();
         let (at_ms, stale) = match self.marks.get(key) {
             Some(Mark::Kept { at_ms } | Mark::Refused { at_ms, .. }) => (*at_ms, true),
-            Some(Mark::Unstored) | None => match self.keys.get(key).unwrap_or(&self.all) {
+            None => match self.keys.get(key).unwrap_or(&self.all) {
                 // What was stored was the upstream's when it was stored.
                 Contact::Never => (entry.created_at_ms, true),
                 Contact::Live => (now_ms, false),
@@ -254,14 +259,21 @@ mod tests {
         current.mark("a", Mark::Kept { at_ms: 9_500 });
         assert_eq!(of(&current, "a"), (500, true));
         assert_eq!(of(&current, "b"), (0, false));
+        current.mark("a", Mark::Kept { at_ms: 9_900 });
+        assert_eq!(of(&current, "a"), (500, true), "since the first time");
         current.unmark("a");
         assert_eq!(of(&current, "a"), (0, false));
         for n in 0..=MARKS {
             current.mark(&n.to_string(), Mark::Kept { at_ms: 1 });
         }
         assert_eq!(current.marks().len(), MARKS);
-        current.mark("0", Mark::Kept { at_ms: 2 });
+        let why = Refusal::NotACounter;
+        current.mark("0", Mark::Refused { at_ms: 2, why });
         assert_eq!(of(&current, "0"), (9_998, true));
+        current.unmark_prefix("");
+        current.mark(&"k".repeat(MARKED_BYTES), Mark::Kept { at_ms: 1 });
+        current.mark(&"l".repeat(MARKED_BYTES + 1), Mark::Kept { at_ms: 1 });
+        assert_eq!(current.marks().len(), 1);
         current.unmark_prefix("");
         assert_eq!(current.marks().len(), 0);
     }

@@ -18,7 +18,7 @@ mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 pub use current::{Contact, Freshness, Whom};
@@ -40,7 +40,7 @@ pub struct Mirrored {
     unstored_bytes: AtomicUsize,
     /// Rung when the overlay is not empty any more.
     laid: Notify,
-    current: Mutex<Current>,
+    current: RwLock<Current>,
 }
 
 /// A key of which there is something to say.
@@ -97,29 +97,34 @@ impl Mirrored {
     /// How it fares, with at most `most` keys by name.
     pub(in crate::keyspace) fn fares(&self, most: usize) -> Fares {
         let over = self.over.read();
-        let mut marks = self.current.lock().marks().clone();
-        for key in over.oldest(most) {
-            let key = String::from_utf8_lossy(&key).into_owned();
-            marks.entry(key).or_insert(Mark::Unstored);
-        }
-        let remarkable: Vec<_> = marks
+        let current = self.current.read();
+        let marks = current.marks();
+        let marked = marks.iter().map(|(key, mark)| Remarkable {
+            key: key.clone(),
+            unstored: over.of(key.as_bytes()).is_some(),
+            kept: matches!(mark, Mark::Kept { .. }),
+            refused: match mark {
+                Mark::Refused { why, .. } => Some(why.to_string()),
+                Mark::Kept { .. } => None,
+            },
+        });
+        let laid = over.oldest(over.len());
+        let laid = laid
             .iter()
-            .take(most)
-            .map(|(key, mark)| Remarkable {
-                key: key.clone(),
-                unstored: over.of(key.as_bytes()).is_some(),
-                kept: matches!(mark, Mark::Kept { .. }),
-                refused: match mark {
-                    Mark::Refused { why, .. } => Some(why.to_string()),
-                    Mark::Kept { .. } | Mark::Unstored => None,
-                },
-            })
-            .collect();
+            .map(|key| String::from_utf8_lossy(key).into_owned());
+        let laid: Vec<_> = laid.filter(|key| !marks.contains_key(key)).collect();
+        let remarkable_in_all = marks.len() + laid.len();
+        let laid = laid.into_iter().map(|key| Remarkable {
+            key,
+            unstored: true,
+            kept: false,
+            refused: None,
+        });
         Fares {
             unstored: over.len(),
             unstored_bytes: over.bytes(),
-            remarkable,
-            remarkable_in_all: marks.len(),
+            remarkable: marked.chain(laid).take(most).collect(),
+            remarkable_in_all,
         }
     }
 }

@@ -45,7 +45,8 @@ impl Over {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// The bytes of the value.
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Value(entry) => entry.value.len(),
             Self::Gone => 0,
@@ -100,14 +101,14 @@ impl Overlay {
     /// Whether everything takes at most `limit` bytes once `key` stands for a value of `len` bytes.
     pub(super) fn fits(&self, key: &[u8], len: usize, limit: usize) -> bool {
         let of = |len: usize| OVERHEAD_BYTES + key.len() + len;
-        let before = self.keys.get(key).map_or(0, |slot| of(slot.over.bytes()));
+        let before = self.keys.get(key).map_or(0, |slot| of(slot.over.len()));
         self.bytes - before + of(len) <= limit
     }
 
     /// Lets `key` stand for `over`.
     pub(super) fn set(&mut self, key: &[u8], over: Over) {
         self.remove_bytes(key);
-        self.bytes += OVERHEAD_BYTES + key.len() + over.bytes();
+        self.bytes += OVERHEAD_BYTES + key.len() + over.len();
         if let Some(slot) = self.keys.get_mut(key) {
             // It keeps its turn: a key that changes all the time is stored as well.
             slot.over = over;
@@ -121,7 +122,7 @@ impl Overlay {
 
     fn remove_bytes(&mut self, key: &[u8]) {
         if let Some(slot) = self.keys.get(key) {
-            self.bytes -= OVERHEAD_BYTES + key.len() + slot.over.bytes();
+            self.bytes -= OVERHEAD_BYTES + key.len() + slot.over.len();
         }
     }
 

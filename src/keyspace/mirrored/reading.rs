@@ -33,7 +33,7 @@ impl Mirrored {
         entry: &Entry,
         now_ms: u64,
     ) -> Freshness {
-        self.current.lock().of(key, entry, now_ms)
+        self.current.read().of(key, entry, now_ms)
     }
 
     fn part(&self, prefix: &[u8], after: Option<&[u8]>, most: usize) -> Part {

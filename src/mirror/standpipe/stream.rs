@@ -16,6 +16,8 @@ use crate::outbound::{
     Call, HeaderMap, HeaderName, HeaderValue, Method, Opened, Outbound, StatusCode, Url,
 };
 
+/// The media type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
 /// How long the upstream may take to begin its answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// The time between two signs of life of an upstream that does not say.
@@ -68,6 +70,11 @@ impl Stream {
         let mut opened = opened.map_err(|_elapsed| Trouble::Silent { after: ANSWER_WAIT })??;
         if opened.status != StatusCode::OK {
             return Err(refusal(&mut opened, options).await);
+        }
+        let media_type = opened.headers.get("content-type");
+        if !media_type.is_some_and(|text| text.as_bytes().starts_with(EVENT_STREAM.as_bytes())) {
+            let what = "an answer that is no event stream";
+            return Err(Trouble::Malformed { what });
         }
         Ok(Self {
             opened,
@@ -133,7 +140,7 @@ async fn call(options: &Standpipe, resume: Option<&str>) -> Result<Call, Trouble
         .append_pair("initial", "true")
         .append_pair("values", "true");
     let mut headers = HeaderMap::new();
-    headers.insert("accept", HeaderValue::from_static("text/event-stream"));
+    headers.insert("accept", HeaderValue::from_static(EVENT_STREAM));
     if let Some(id) = resume {
         let id =
             HeaderValue::from_str(id).map_err(|_no_text| malformed("an id that is no text"))?;

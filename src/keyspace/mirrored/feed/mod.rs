@@ -68,7 +68,7 @@ impl Feed {
         mirrored
             .unstored_bytes
             .store(unstored_bytes, Ordering::Relaxed);
-        mirrored.current.lock().lose_all(values.engine.now_ms());
+        mirrored.current.write().lose_all(values.engine.now_ms());
         drop(writing);
         Self {
             values,
@@ -84,18 +84,18 @@ impl Feed {
 
     /// The keys that are followed each for itself; none where all are followed together.
     pub fn follow_each(&self, keys: &[String]) {
-        self.mirrored.current.lock().follow_each(keys);
+        self.mirrored.current.write().follow_each(keys);
     }
 
     /// How current what is here is from now on.
     pub fn contact(&self, whom: Whom<'_>, contact: Contact) {
-        self.mirrored.current.lock().set(whom, contact);
+        self.mirrored.current.write().set(whom, contact);
     }
 
     /// The upstream is out of reach from now on.
     pub fn lost(&self, whom: Whom<'_>) {
         let now_ms = self.now_ms();
-        self.mirrored.current.lock().lose(whom, now_ms);
+        self.mirrored.current.write().lose(whom, now_ms);
     }
 
     /// How the keyspace fares, with at most `most` keys by name.
@@ -106,7 +106,7 @@ impl Feed {
     /// How current it is: all of it, where `key` names none. `None` where that was never known.
     pub fn freshness(&self, whom: Whom<'_>) -> Option<Freshness> {
         let now_ms = self.now_ms();
-        let current = self.mirrored.current.lock();
+        let current = self.mirrored.current.read();
         match whom {
             Whom::All => current.of_all(now_ms),
             Whom::Key(key) => current.of_key(key, now_ms),

@@ -72,7 +72,7 @@ impl Feed {
                         why,
                     };
                     let key = String::from_utf8_lossy(key);
-                    self.mirrored.current.lock().mark(&key, mark);
+                    self.mirrored.current.write().mark(&key, mark);
                 }
                 Storing::Later | Storing::Ended(_) => return false,
             }

@@ -31,8 +31,8 @@ impl Feed {
         for (index, change) in run.iter().enumerate() {
             let key = change.named();
             match self.step(change).await {
-                Step::Nothing => self.mirrored.current.lock().unmark(key),
-                Step::Mark(mark) => self.mirrored.current.lock().mark(key, mark),
+                Step::Nothing => self.mirrored.current.write().unmark(key),
+                Step::Mark(mark) => self.mirrored.current.write().mark(key, mark),
                 Step::Put(draft) => {
                     let when = &conditions;
                     operations.push(Operation::Put { draft, when });
@@ -119,9 +119,11 @@ impl Feed {
         if !self.mirrored.is_laid_over() {
             return;
         }
+        let limit = self.mirrored.unstored_bytes.load(Ordering::Relaxed);
         self.mirrored.lay(|overlay| {
             if overlay.of(key.as_bytes()).is_some()
                 && let Some(over) = over()
+                && overlay.fits(key.as_bytes(), over.len(), limit)
             {
                 overlay.set(key.as_bytes(), over);
             }
@@ -134,7 +136,7 @@ impl Feed {
         match storing {
             Storing::Stored => {
                 self.uncover(key);
-                self.mirrored.current.lock().unmark(key);
+                self.mirrored.current.write().unmark(key);
                 Ok(())
             }
             Storing::Later => self.lay(change),
@@ -142,7 +144,7 @@ impl Feed {
                 self.uncover(key);
                 let at_ms = self.now_ms();
                 let mark = Mark::Refused { at_ms, why };
-                self.mirrored.current.lock().mark(key, mark);
+                self.mirrored.current.write().mark(key, mark);
                 Ok(())
             }
             Storing::Ended(failure) => Err(Why::Failed(failure)),
@@ -180,7 +182,7 @@ impl Feed {
             overlay.set(bytes, over);
             Ok(())
         })?;
-        self.mirrored.current.lock().unmark(key);
+        self.mirrored.current.write().unmark(key);
         Ok(())
     }
 
@@ -194,20 +196,25 @@ impl Feed {
         } else {
             entries.delete_prefix(prefix.as_bytes(), durability).await
         };
-        match storing(flushed.err()) {
-            Storing::Stored => {
-                self.mirrored.lay(|overlay| {
-                    for key in laid {
-                        overlay.remove(&key);
-                        // Nobody who watches was told of it where it was not stored.
-                        entries.announce_removed(&key);
-                    }
-                });
-                self.mirrored.current.lock().unmark_prefix(prefix);
-                Ok(())
+        let stored = match storing(flushed.err()) {
+            Storing::Stored => true,
+            Storing::Later | Storing::Refused(_) => false,
+            Storing::Ended(failure) => return Err((0, Why::Failed(failure))),
+        };
+        self.mirrored.lay(|overlay| {
+            for key in laid {
+                // What was never stored, nothing that is logged tells of its end.
+                entries.announce_removed(&key);
+                if stored {
+                    overlay.remove(&key);
+                }
             }
-            Storing::Ended(failure) => Err((0, Why::Failed(failure))),
-            Storing::Later | Storing::Refused(_) => self.remove_each(prefix).await,
+        });
+        self.mirrored.current.write().unmark_prefix(prefix);
+        if stored {
+            Ok(())
+        } else {
+            self.remove_each(prefix).await
         }
     }
 
@@ -253,7 +260,7 @@ impl Feed {
             .await
             .map_err(|failure| (0, Why::Failed(failure)))?;
         let at_ms = self.now_ms();
-        let mut current = self.mirrored.current.lock();
+        let mut current = self.mirrored.current.write();
         for key in keys.iter().filter(|key| key.starts_with(prefix)) {
             current.mark(key, Mark::Kept { at_ms });
         }

@@ -69,3 +69,36 @@ async fn who_watches_too_slowly_is_told_the_newest_wherever_it_lies() {
     }
     assert_eq!(told(&mut key, 1).await, ["+a=19"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_takes_what_is_not_stored_too_and_that_is_told() {
+    let trial = Trial::new(Durability::Synced).await;
+    trial.take(&[puts("p/a", "1"), puts("z", "1")]).await;
+    trial.fill().await;
+    trial
+        .take(&[puts("p/n", "1"), puts("q", "1"), puts("p/a", "2")])
+        .await;
+    let mut watch = trial.watch(Begin::Now, false);
+    let flushed = |prefix: &str| Received::Flushed {
+        prefix: prefix.to_owned(),
+    };
+    trial.take(&[flushed("p/")]).await;
+    assert_eq!(trial.keys("", 10).await, ["q", "z"]);
+    told_among(&mut watch, &["~-p/a", "~-p/n"]).await;
+    trial.take(&[flushed("")]).await;
+    assert_eq!(trial.keys("", 10).await, Vec::<String>::new());
+    told_among(&mut watch, &["~-q"]).await;
+    // Whether the deletions were stored or not: they will be.
+    trial.machine.free();
+    trial.stored().await;
+    assert_eq!(trial.keys("", 10).await, Vec::<String>::new());
+}
+
+/// Waits until all of these were told, among others.
+async fn told_among(watch: &mut Watch, expected: &[&str]) {
+    let mut missing = expected.to_vec();
+    while !missing.is_empty() {
+        let (told, _) = next(watch).await;
+        missing.retain(|one| *one != told);
+    }
+}
