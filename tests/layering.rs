@@ -56,6 +56,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("reqwest", &["outbound"]),
     ("sqlx", &["outbound", "source", "sink"]),
     ("tonic", &["mirror"]),
+    ("hyper_util", &["mirror"]),
+    ("tokio_rustls", &["outbound"]),
     ("prost", &["mirror"]),
     ("croner", &["pump"]),
     ("granit_parser", &["config/yaml"]),
