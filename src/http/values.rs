@@ -19,7 +19,9 @@ use super::shapes::{
     Removed, Tuning, WholeValue, WriteConditions, Written,
 };
 use super::{answer, conditions, etag, key, media, parameters};
-use crate::keyspace::{Acknowledged, Change, Draft, Outcome, Stored, Ttl, Value, Values};
+use crate::keyspace::{
+    Acknowledged, Change, Draft, MediaType, Outcome, Stored, Ttl, Value, Values,
+};
 
 /// Read a value
 ///
@@ -235,7 +237,9 @@ impl<'a> Put<'a> {
     }
 
     fn filled(&self, values: &Values, bytes: &[u8]) -> Result<Draft, Problem> {
-        let media_type = self.media_type.unwrap_or_else(|| media::of_bytes(bytes));
+        let media_type = self
+            .media_type
+            .unwrap_or_else(|| MediaType::of_bytes(bytes));
         let mut draft = values.draft(&self.value(media_type), bytes.len())?;
         draft.write(0, bytes);
         Ok(draft)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Keyspaces, Refusal};
+use super::{Keyspaces, Refusal, Role};
 use crate::engine::{KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 
 /// The keyspace that always exists.
@@ -19,6 +19,8 @@ pub struct Described {
     pub facts: KeyspaceFacts,
     /// Who says what it promises.
     pub defined_by: DefinedBy,
+    /// The kind of source that its absent keys are asked of, where there is one.
+    pub source: Option<&'static str>,
 }
 
 /// Who says what a keyspace promises.
@@ -106,7 +108,15 @@ impl Keyspaces {
         } else {
             DefinedBy::Requests
         };
-        Described { facts, defined_by }
+        let source = match self.role(&facts.name) {
+            Role::Plain => None,
+            Role::Through(through) => Some(through.options().origin.kind()),
+        };
+        Described {
+            facts,
+            defined_by,
+            source,
+        }
     }
 
     fn check_droppable(&self, name: &str) -> Result<(), Refusal> {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::counter::{Count, Counted, counted};
+use super::role::Changing;
 use super::values::{Acknowledged, Outcome, Refusal, Stored, Ttl, Value, Values};
 use crate::engine::{self, Conditions, Delete, Draft, Durability, Entry, Put, Unmade};
 
@@ -77,15 +78,11 @@ impl Values {
         durability: Option<Durability>,
     ) -> Result<Vec<Result<Done, Refusal>>, Refusal> {
         let (until, acknowledged) = self.acknowledge(durability)?;
-        let prepared: Vec<_> = operations
-            .iter()
-            .map(|operation| self.prepared(operation))
-            .collect();
         // What is refused already keeps its place, so that the answers are in order.
         let mut refused = Vec::new();
         let mut possible = Vec::new();
-        for operation in prepared {
-            match operation {
+        for operation in operations {
+            match self.announced(operation).await {
                 Ok(operation) => {
                     possible.push(operation);
                     refused.push(None);
@@ -117,7 +114,7 @@ impl Values {
         let (until, acknowledged) = self.acknowledge(durability)?;
         let mut prepared = Vec::with_capacity(operations.len());
         for (index, operation) in operations.iter().enumerate() {
-            match self.prepared(operation) {
+            match self.announced(operation).await {
                 Ok(operation) => prepared.push(operation),
                 Err(why) => return Ok(Atomic::Failed { index, why }),
             }
@@ -138,6 +135,18 @@ impl Values {
                 why: refusal(operations.get(index), why),
             }),
         }
+    }
+
+    /// An operation as the engine is told it, after everybody who has to know of it.
+    async fn announced<'o>(
+        &self,
+        operation: &'o Operation<'_>,
+    ) -> Result<engine::Operation<'o>, Refusal> {
+        let prepared = self.prepared(operation)?;
+        if !matches!(operation.action, Action::Get) {
+            self.before(Changing::Key(operation.key.as_bytes())).await?;
+        }
+        Ok(prepared)
     }
 
     fn prepared<'o>(&self, operation: &'o Operation<'_>) -> Result<engine::Operation<'o>, Refusal> {

@@ -1,5 +1,6 @@
 //! Counters: values that are a number in decimal text, added to in one step. It must not know how they are sent.
 
+use super::role::Changing;
 use super::values::{Acknowledged, Refusal, Ttl, Values};
 use crate::engine::{Durability, Increment, Incremented, Version};
 
@@ -72,6 +73,7 @@ impl Values {
     ) -> Result<Counted, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(durability)?;
+        self.before(Changing::Key(key)).await?;
         let increment = self.increment(count);
         let incremented = self.entries.increment(key, &increment, until).await?;
         counted(incremented, count, acknowledged)

@@ -1,6 +1,7 @@
 //! When entries leave: what a ttl comes to, and changes of it that leave the value alone. It must not know how a ttl is
 //! written.
 
+use super::role::Changing;
 use super::values::{Acknowledged, Change, Refusal, Ttl, Values};
 use crate::engine::{Entry, Touched};
 
@@ -14,6 +15,7 @@ impl Values {
     ) -> Result<Option<(Entry, Acknowledged)>, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
+        self.before(Changing::Key(key)).await?;
         let touched = self
             .entries
             .touch(key, self.expiry(ttl), &change.when, until)

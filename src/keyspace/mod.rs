@@ -8,10 +8,12 @@ mod counter;
 mod defined;
 mod expiry;
 mod listing;
+mod role;
+mod through;
 mod values;
 mod watching;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -30,7 +32,11 @@ pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
+pub use role::Role;
+pub use through::Through;
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
+
+use role::Roles;
 
 /// Every keyspace of this service.
 #[derive(Clone, Debug)]
@@ -42,6 +48,8 @@ pub struct Keyspaces {
     administration: Arc<Mutex<()>>,
     /// The names of those that the configuration file defines.
     defined: Arc<ArcSwap<BTreeSet<String>>>,
+    /// What keyspaces do beside keeping values. Replaced as a whole while requests run.
+    roles: Arc<Roles>,
     /// Kept, because most requests are for it and it cannot be dropped.
     default: Values,
 }
@@ -51,12 +59,19 @@ impl Keyspaces {
     pub fn new(engine: Engine, options: Options) -> Self {
         let options = Arc::new(ArcSwap::from_pointee(options));
         let entries = engine.default_entries();
-        let default = Values::new(engine.clone(), entries, Arc::clone(&options));
+        let roles = Arc::<Roles>::default();
+        let default = Values::new(
+            engine.clone(),
+            entries,
+            Arc::clone(&options),
+            Arc::clone(&roles),
+        );
         Self {
             engine,
             options,
             administration: Arc::default(),
             defined: Arc::default(),
+            roles,
             default,
         }
     }
@@ -64,6 +79,17 @@ impl Keyspaces {
     /// Replaces the rules for requests from now on.
     pub fn set_options(&self, options: Options) {
         self.options.store(Arc::new(options));
+    }
+
+    /// Replaces what keyspaces do beside keeping values, by their names: for requests from now on, the others keep values and
+    /// nothing else.
+    pub async fn set_roles(&self, roles: BTreeMap<String, Role>) {
+        self.roles.set(roles).await;
+    }
+
+    /// What the keyspace called `name` does beside keeping values.
+    pub fn role(&self, name: &str) -> Role {
+        self.roles.of(name)
     }
 
     /// The values of the keyspace `default`, which always exists.
@@ -83,6 +109,7 @@ impl Keyspaces {
             self.engine.clone(),
             entries,
             Arc::clone(&self.options),
+            Arc::clone(&self.roles),
         ))
     }
 

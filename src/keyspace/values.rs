@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::role::{Changing, Roles};
 use crate::engine::{
     Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Put, Version,
 };
@@ -185,14 +186,21 @@ pub struct Values {
     pub(super) engine: Engine,
     pub(super) entries: Entries,
     options: Arc<ArcSwap<Options>>,
+    pub(super) roles: Arc<Roles>,
 }
 
 impl Values {
-    pub(super) fn new(engine: Engine, entries: Entries, options: Arc<ArcSwap<Options>>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        entries: Entries,
+        options: Arc<ArcSwap<Options>>,
+        roles: Arc<Roles>,
+    ) -> Self {
         Self {
             engine,
             entries,
             options,
+            roles,
         }
     }
 
@@ -242,6 +250,7 @@ impl Values {
 
     /// Sets the key of `draft`.
     pub async fn put(&self, draft: Draft, change: &Change) -> Result<Stored, Refusal> {
+        self.before(Changing::Key(draft.key())).await?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
         let (version, outcome) = match self.entries.put(draft, &change.when, until).await? {
             Put::Created(version) => (version, Outcome::Created),
@@ -259,6 +268,7 @@ impl Values {
     pub async fn delete(&self, key: &[u8], change: &Change) -> Result<Acknowledged, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
+        self.before(Changing::Key(key)).await?;
         match self.entries.delete(key, &change.when, until).await? {
             Delete::Removed | Delete::Absent => Ok(acknowledged),
             Delete::Refused(current) => Err(Refusal::ConditionFailed { current }),
@@ -272,6 +282,7 @@ impl Values {
         durability: Option<Durability>,
     ) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
+        self.before(Changing::Prefix(prefix.as_bytes())).await?;
         Ok(self.entries.delete_prefix(prefix.as_bytes(), until).await?)
     }
 
@@ -283,6 +294,7 @@ impl Values {
     /// Removes everything and says how many entries there were.
     pub async fn flush(&self, durability: Option<Durability>) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
+        self.before(Changing::All).await?;
         Ok(self.entries.flush(until).await?)
     }
 

@@ -152,6 +152,8 @@ impl Life {
             self.stopper.stop().await;
             return Err(closed_because(keyspaces, refused.into()).await);
         }
+        let movement = &self.movement;
+        movement.set_roles(&self.reload.options, &keyspaces).await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {

@@ -1,7 +1,11 @@
 //! Data that moves by itself: the parts that reach out, started once the store is open, given new options by a reload, stopped
 //! before the store is closed. It must not know what they do.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::Options;
+use crate::keyspace::{Keyspaces, Role, Through};
 use crate::outbound::{Outbound, OutboundError};
 
 /// Everything that reaches out.
@@ -22,5 +26,21 @@ impl Movement {
             return Ok(());
         }
         self.outbound.set_options(options.outbound.clone())
+    }
+
+    /// Gives every keyspace the role that the options say. A keyspace that reads through as before goes on with what is under
+    /// way; of another one nothing that is under way is stored any more.
+    pub(super) async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
+        let mut roles = BTreeMap::new();
+        for (name, through) in &options.through {
+            let role = match keyspaces.role(name) {
+                Role::Through(known) if known.options() == through => Role::Through(known),
+                Role::Plain | Role::Through(_) => {
+                    Role::Through(Arc::new(Through::new(through.clone())))
+                }
+            };
+            roles.insert(name.clone(), role);
+        }
+        keyspaces.set_roles(roles).await;
     }
 }

@@ -23,6 +23,11 @@ impl Draft {
         self.0
     }
 
+    /// The key that the value is for.
+    pub fn key(&self) -> &[u8] {
+        self.0.key()
+    }
+
     /// Puts `bytes` at `offset` of the value. What would lie behind its end is left out.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.0.fill(|value| {
@@ -58,6 +63,11 @@ impl Entries {
     #[inline]
     pub(super) fn keyspace(&self) -> &Arc<Keyspace> {
         self.found.current()
+    }
+
+    #[inline]
+    pub(crate) fn name(&self) -> &str {
+        self.found.name()
     }
 
     #[inline]
