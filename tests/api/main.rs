@@ -39,6 +39,7 @@ mod ops;
 mod pages;
 mod policies;
 mod prefixes;
+mod pump;
 mod races;
 mod ranges;
 mod request_ids;
