@@ -20,7 +20,7 @@ use super::shapes::{
 };
 use super::{answer, conditions, etag, key, media, parameters};
 use crate::keyspace::{
-    Acknowledged, Change, Draft, MediaType, Outcome, Stored, Ttl, Value, Values,
+    Acknowledged, Change, Conditions, Draft, Entry, MediaType, Outcome, Stored, Ttl, Value, Values,
 };
 
 /// Read a value
@@ -62,8 +62,29 @@ pub(super) async fn read(
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
     let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
+    found(call, values, &conditions, entry)
+}
+
+/// The answer to a read that found `entry`. Where a scheduled source wrote that, it tells how old it is.
+#[inline]
+pub(super) fn found(
+    call: &Call,
+    values: &Values,
+    conditions: &Conditions,
+    entry: Entry,
+) -> Result<HttpResponse, Problem> {
+    let (method, headers) = (call.method(), call.headers());
     let max_age = values.max_age(&entry);
-    answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
+    let Some(age) = call.service().age(&entry) else {
+        return answer::of_entry(method, headers, conditions, entry, max_age);
+    };
+    // A client takes the age off.
+    let max_age = max_age.map(|max_age| max_age.saturating_add(age));
+    let mut response = answer::of_entry(method, headers, conditions, entry, max_age)?;
+    response
+        .headers_mut()
+        .insert(header::AGE, age.as_secs().into());
+    Ok(response)
 }
 
 /// Write a value

@@ -43,6 +43,7 @@ mod pump;
 mod races;
 mod ranges;
 mod request_ids;
+mod sources;
 mod stopping;
 mod tls;
 mod ttl;
