@@ -127,9 +127,9 @@ impl Pump {
     /// which something else is said is run at once; one that is gone takes its value along.
     ///
     /// 1. Sources that are gone or changed are stopped, and waited for.
-    /// 2. Those that are new or changed are begun.
-    /// 3. From here on requests see them.
-    /// 4. Values of sources that are gone are removed; where that fails, again and again until it does not.
+    /// 2. Values of sources that are gone are removed; where that fails, again and again until it does not.
+    /// 3. From here on requests see the sources that are new or changed.
+    /// 4. These are run.
     pub async fn apply(&self, options: &Options, mirrored: Mirrored) {
         self.0.mirrored.store(Arc::new(mirrored));
         if let Some(reason) = &options.unreadable {
@@ -142,10 +142,12 @@ impl Pump {
         }
         let news = self.0.end_changed(&mut lives, options).await;
         let records = self.0.records_of(options);
+        let mut begun = Vec::with_capacity(news.len());
         for scheduled in news {
-            self.0.begin(&mut lives, &records, scheduled);
+            if let Some(record) = records.get(&*scheduled.name) {
+                begun.push((scheduled, self.0.prepare(record, scheduled)));
+            }
         }
-        self.0.show(&records);
         if let Some(again) = lives.again.take() {
             again.abort();
         }
@@ -153,6 +155,16 @@ impl Pump {
             let pump = self.clone();
             let again = async move { pump.remove_leftovers_again().await };
             lives.again = Some(self.0.sources.spawn(again));
+        }
+        self.0.show(&records);
+        for (scheduled, life) in begun {
+            let running = Running {
+                task: scheduled.task.clone(),
+                life: life.map(|life| self.0.sources.spawn(life.live())),
+            };
+            lives
+                .by_name
+                .insert(scheduled.name.as_str().into(), running);
         }
     }
 
@@ -252,31 +264,25 @@ impl Inner {
         self.records.store(Arc::clone(records));
     }
 
-    /// Begins a source, or notes why it cannot be.
-    fn begin(&self, lives: &mut Lives, records: &Records, scheduled: &Scheduled) {
-        let Some(record) = records.get(&*scheduled.name) else {
-            return;
-        };
+    /// A life for a source, or none where what is said of it cannot be done; either is noted.
+    fn prepare(&self, record: &Arc<Record>, scheduled: &Scheduled) -> Option<Life> {
         let understood = scheduled.task.as_ref().map_err(String::clone);
         let understood = understood.and_then(|task| match task.rule.parse::<Rule>() {
             Ok(rule) => Ok((task, rule)),
             Err(error) => Err(format!("rule: {error}")),
         });
-        let life = match understood {
-            Ok((task, rule)) => Some(self.spawn(record, task, rule)),
+        match understood {
+            Ok((task, rule)) => Some(self.life(record, task, rule)),
             Err(reason) => {
                 // Whoever has read the file has said so already.
                 tracing::debug!(source = scheduled.name, reason, "a source cannot run");
                 record.begin(Err(reason.into()), None);
                 None
             }
-        };
-        let task = scheduled.task.clone();
-        let running = Running { task, life };
-        lives.by_name.insert(Arc::clone(record.name()), running);
+        }
     }
 
-    fn spawn(&self, record: &Arc<Record>, task: &Task, rule: Rule) -> JoinHandle<()> {
+    fn life(&self, record: &Arc<Record>, task: &Task, rule: Rule) -> Life {
         let bounds = Bounds {
             timeout: task.timeout,
             bytes: task.max_bytes,
@@ -294,7 +300,7 @@ impl Inner {
             rule: task.rule.as_str().into(),
         };
         record.begin(Ok(work), schedule.due());
-        let life = Life {
+        Life {
             run: Run {
                 keyspaces: self.keyspaces.clone(),
                 mirrored: Arc::clone(&self.mirrored),
@@ -307,9 +313,9 @@ impl Inner {
             record: Arc::clone(record),
             schedule,
             jitter: task.jitter,
+            // From here on, so that nothing is missed before the first run.
             news: self.keyspaces.news(),
-        };
-        self.sources.spawn(life.live())
+        }
     }
 
     /// `false` where something of it could not be removed.
