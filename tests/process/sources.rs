@@ -262,7 +262,7 @@ fn what_is_under_way_when_a_source_is_taken_out_comes_to_nothing() {
     );
     let place = place(&text);
     let server = place.serve(&[]).ready();
-    wait_for(&server, "a", Some("1"));
+    wait_for_state(&server, "a", "ok");
     origin.behave(Behaviour::Hang);
     assert_eq!(server.ask("POST", "/sources/run/a").status, 202);
     wait_until("the call", || origin.open() == 1);
