@@ -236,6 +236,7 @@ fn a_client_may_keep_it_for_as_long_as_the_policy_says_beyond_its_age() {
     wait_for(&server, "a", "ok");
     server.wait_until(|server| {
         let value = server.get("/v1/a");
+        assert_eq!(value.status, 200, "{}", value.text());
         let age: u64 = value.header("age").unwrap().parse().unwrap();
         let kept = value.header("cache-control").unwrap();
         let max_age: u64 = kept.strip_prefix("max-age=").unwrap().parse().unwrap();
