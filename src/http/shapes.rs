@@ -83,6 +83,13 @@ parameters! {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
             .example(Some(json!("demo")));
     ]
+    /// Which source.
+    SourceName [
+        parameter("name", ParameterIn::Path, "The name of a source, percent-encoded; a / may stand as it is")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
+            .example(Some(json!("motd")));
+    ]
     /// Which keyspaces.
     Names [
         parameter("name", ParameterIn::Query, "The names of the keyspaces; the parameter may be there several times")
@@ -201,9 +208,9 @@ macro_rules! answers {
 answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
-        .header("Expires", header("When the value leaves, where it does"))
-        .header("Age", header("Where the keyspace follows somebody else: for how many seconds it has not been known that this is that one's value"))
-        .header("Cache-Status", header("Where the keyspace follows somebody else: `standpipe; hit`, and whether it is stale (RFC 9211)"));]
+        .header("Age", header("For how many seconds it has not been known that the value is the newest one; where a scheduled source wrote it, or the keyspace follows somebody else"))
+        .header("Cache-Status", header("Where the keyspace follows somebody else: `standpipe; hit`, and whether it is stale (RFC 9211)"))
+        .header("Expires", header("When the value leaves, where it does"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")
         .header("Content-Range", header("Which part of how many bytes"));]

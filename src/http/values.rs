@@ -20,7 +20,7 @@ use super::shapes::{
 };
 use super::{answer, conditions, etag, key, media, mirrors, parameters};
 use crate::keyspace::{
-    Acknowledged, Change, Draft, MediaType, Outcome, Stored, Ttl, Value, Values,
+    Acknowledged, Change, Conditions, Draft, Entry, MediaType, Outcome, Stored, Ttl, Value, Values,
 };
 
 /// Read a value
@@ -62,12 +62,31 @@ pub(super) async fn read(
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
     let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
-    let (max_age, freshness) = (
-        values.max_age(&entry),
-        values.freshness(key.as_bytes(), &entry),
-    );
-    let mut response =
-        answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)?;
+    found(call, values, &key, &conditions, entry)
+}
+
+/// The answer to a read that found `entry`. Where somebody else's word counts for the value, it tells how old it is.
+#[inline]
+pub(super) fn found(
+    call: &Call,
+    values: &Values,
+    key: &str,
+    conditions: &Conditions,
+    entry: Entry,
+) -> Result<HttpResponse, Problem> {
+    let (method, headers) = (call.method(), call.headers());
+    let max_age = values.max_age(&entry);
+    let freshness = values.freshness(key.as_bytes(), &entry);
+    let age = freshness.map(|freshness| freshness.age);
+    let Some(age) = age.or_else(|| call.service().age(&entry)) else {
+        return answer::of_entry(method, headers, conditions, entry, max_age);
+    };
+    // A client takes the age off.
+    let max_age = max_age.map(|max_age| max_age.saturating_add(age));
+    let mut response = answer::of_entry(method, headers, conditions, entry, max_age)?;
+    response
+        .headers_mut()
+        .insert(header::AGE, age.as_secs().into());
     mirrors::mark(&mut response, freshness);
     Ok(response)
 }

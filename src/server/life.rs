@@ -154,7 +154,7 @@ impl Life {
         }
         let movement = &self.movement;
         movement
-            .start(&self.reload.options, &keyspaces, &self.service)
+            .begin(&self.reload.options, &keyspaces, &self.service)
             .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
@@ -168,6 +168,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                self.movement.stop().await;
                 Err(ServerError::Lost { reason })
             }
         }
@@ -190,7 +191,7 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. What moves by itself ends.
+    /// 3. What moves by itself is stopped.
     /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.

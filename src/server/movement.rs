@@ -9,13 +9,17 @@ use crate::http::Service;
 use crate::keyspace::{Keyspaces, Mirrored, Role, Through};
 use crate::mirror::Mirrors;
 use crate::outbound::{Outbound, OutboundError};
+use crate::pump::Pump;
+use crate::source::Sources;
 
 /// Everything that reaches out.
 #[derive(Debug)]
 pub(super) struct Movement {
     outbound: Outbound,
-    /// Once the store is open.
+    /// What follows somebody else, once the store is open.
     mirrors: OnceLock<Mirrors>,
+    /// What is fetched by the clock, likewise.
+    pump: OnceLock<Pump>,
 }
 
 impl Movement {
@@ -24,37 +28,55 @@ impl Movement {
         Self {
             outbound,
             mirrors: OnceLock::new(),
+            pump: OnceLock::new(),
         }
     }
 
-    /// Begins to move what the options say, before any request is served.
-    pub(super) async fn start(&self, options: &Options, keyspaces: &Keyspaces, service: &Service) {
+    /// The store is open: everything begins to move, and is shown by `service`.
+    pub(super) async fn begin(&self, options: &Options, keyspaces: &Keyspaces, service: &Service) {
         let mirrors = self.mirrors.get_or_init(|| {
             let figures = service.metrics().mirrors.clone();
             Mirrors::new(self.outbound.clone(), keyspaces.clone(), figures)
         });
         service.set_mirrors(mirrors.clone());
+        let pump = self.pump.get_or_init(|| {
+            let sources = Sources::new(self.outbound.clone());
+            Pump::new(
+                keyspaces.clone(),
+                sources,
+                service.metrics().sources.clone(),
+            )
+        });
+        service.set_pump(pump.clone());
         self.apply(options, keyspaces).await;
     }
 
-    /// Moves just what the options say from now on; what stays the same goes on undisturbed.
+    /// Moves from now on as the options say; what stays the same goes on undisturbed.
     ///
     /// 1. What follows somebody else and shall not any more ends, before clients may write there.
     /// 2. Every keyspace is given its role.
     /// 3. What is to follow begins, when clients cannot write there any more.
     pub(super) async fn apply(&self, options: &Options, keyspaces: &Keyspaces) {
-        let Some(mirrors) = self.mirrors.get() else {
-            return;
-        };
-        mirrors.end_others(&options.mirrors).await;
+        if let Some(mirrors) = self.mirrors.get() {
+            mirrors.end_others(&options.mirrors).await;
+        }
         self.set_roles(options, keyspaces).await;
-        mirrors.apply(&options.mirrors).await;
+        if let Some(mirrors) = self.mirrors.get() {
+            mirrors.apply(&options.mirrors).await;
+        }
+        if let Some(pump) = self.pump.get() {
+            let mirrored = options.mirrors.keys().cloned().collect();
+            pump.apply(&options.sources, mirrored).await;
+        }
     }
 
-    /// Moves nothing any more, before the store is closed.
+    /// Nothing moves any more, nor has an effect, when this returns. What goes on is given up at once.
     pub(super) async fn stop(&self) {
         if let Some(mirrors) = self.mirrors.get() {
             mirrors.stop().await;
+        }
+        if let Some(pump) = self.pump.get() {
+            pump.stop().await;
         }
     }
 

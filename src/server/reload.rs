@@ -293,8 +293,9 @@ impl Reload {
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
-        movement.apply(&options, parts.keyspaces).await;
         swap(&options, parts);
+        // By the new limits.
+        movement.apply(&options, parts.keyspaces).await;
         logging::set_level(level);
         let changed = differing(&self.words, &words);
         if !changed.is_empty() {

@@ -26,7 +26,7 @@ use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
     batch, counters, entries, keyspace_values, listing, lookup, mirrors, operations, pages, probes,
-    ttl, ui, values, watch,
+    sources, ttl, ui, values, watch,
 };
 use crate::metrics::{Counter, Durations};
 
@@ -195,6 +195,8 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::Limits => operations::limits(call),
         Operation::Mirrors => mirrors::list(call),
         Operation::Snapshot => operations::snapshot(call).await,
+        Operation::ListSources => sources::list(call),
+        Operation::RunSource => sources::run(call),
         Operation::DocsRedirect => pages::docs_redirect(call),
         Operation::Docs => pages::docs(call),
         Operation::ProblemPage => pages::problem(call),

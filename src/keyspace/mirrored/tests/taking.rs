@@ -19,8 +19,16 @@ async fn a_feed_that_was_replaced_overwrites_nothing() {
         assert!(matches!(untaken.why, Why::Superseded), "{untaken:?}");
     }
     assert_eq!(trial.value("a").await.as_deref(), Some("new"));
-    // Nor does the last one, once the keyspace follows nobody any more.
     let values = trial.copy();
+    let value = Value {
+        key: b"s",
+        media_type: "text/plain",
+        content_encoding: None,
+        ttl: Ttl::Forever,
+    };
+    let by_the_clock = values.put_for_source("s", &value, b"1").await;
+    assert!(matches!(by_the_clock, Err(Refusal::ReadOnly { .. })));
+    // Nor does the last one, once the keyspace follows nobody any more.
     assert!(matches!(
         put(&values, "a", b"mine").await,
         Err(Refusal::ReadOnly { .. })
