@@ -32,7 +32,10 @@ export function coming(text) {
 
 /** How long ago a moment was, without a word about it: an age. */
 export function elapsed(text) {
-  return clock(text, (at) => seconds(Math.max(0, Math.round((Date.now() - Date.parse(at)) / 1000))), moment(text));
+  return clock(text, (at) => {
+    const past = Math.max(0, Math.round((Date.now() - Date.parse(at)) / 1000));
+    return past ? seconds(past) : "0 s";
+  }, moment(text));
 }
 
 /** The moment that an age in milliseconds, just received, tells of; `before` where that is the same but for the way here. */

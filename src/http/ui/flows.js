@@ -36,7 +36,7 @@ class Section {
     this.element = el("section", { "aria-label": kind.title, hidden: true }, this.heading, el("p.soft", {}, kind.says), this.list, this.left);
     this.how = el("details.how.card", { hidden: true },
       el("summary", {}, kind.none), el("p.soft", {}, kind.how),
-      el("div.example", {}, el("pre", { tabIndex: 0, "aria-label": `How to configure ${kind.title.toLowerCase()}` }, kind.example), iconButton("copy", "Copy the example", () => copy(kind.example))));
+      el("div.example", {}, el("pre", { tabIndex: 0, role: "region", "aria-label": `How to configure ${kind.title.toLowerCase()}` }, kind.example), iconButton("copy", "Copy the example", () => copy(kind.example))));
   }
 
   show(items) {
