@@ -75,6 +75,7 @@ fn policy(words: &Wordbook<'_>, keyspace: &str) -> Result<Policy, ConfigError> {
                 span(text, Duration::from_secs(1))
             })?
             .unwrap_or(usual.client_max_age),
+        pending: usual.pending,
     })
 }
 

@@ -20,9 +20,9 @@ use tokio::sync::Mutex;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
-    Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
+    Backlog, Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry,
+    Event, Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType,
+    Opening, Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};

@@ -11,6 +11,7 @@ use standpipe::server::{self, Access, Options, Policy, Token, Verbs};
 use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
 use crate::managed::written_by_a_source;
+use crate::sinks_behind::add_sinks;
 
 /// What the codes are asked of.
 struct Stage {
@@ -21,7 +22,9 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let server = Server::over(written_by_a_source(), |options| {
+        let directory = written_by_a_source();
+        add_sinks(&directory);
+        let server = Server::over(directory, |options| {
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
             options.limits.json_bytes = 1_000;
@@ -151,6 +154,12 @@ const MADE: &[(&str, Make)] = &[
     }),
     ("managed_by_source", |stage| {
         stage.server.put("/v1/mine", b"2")
+    }),
+    ("sink_pending", |stage| {
+        stage.server.send("DELETE", "/keyspaces/sums", &[], b"")
+    }),
+    ("sink_backlog", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/m", &json!({}))
     }),
     ("durability_fixed", |stage| {
         stage.json(

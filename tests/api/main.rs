@@ -42,6 +42,7 @@ mod prefixes;
 mod races;
 mod ranges;
 mod request_ids;
+mod sinks_behind;
 mod stopping;
 mod tls;
 mod ttl;

@@ -66,7 +66,9 @@ impl Workload {
                 assert_eq!(current, before);
                 self.rests(&(keyspace.name().to_owned(), key), done.seen);
             }
-            Counted::NotACounter | Counted::Foreign(_) => panic!("nobody puts anything else there"),
+            Counted::NotACounter | Counted::Foreign(_) | Counted::PendingOutOfRange { .. } => {
+                panic!("nobody puts anything else there")
+            }
         }
         self.maybe_wait(done.seen.max(done.own.unwrap_or(0)));
     }
