@@ -341,7 +341,7 @@ impl Workload {
     }
 
     fn flush(&mut self) {
-        let keyspace = self.keyspace();
+        let (keyspace, now_ms) = (self.keyspace(), self.clock.now_ms());
         let store = self.store().clone();
         let level = self.level();
         let flush = match block_on(store.flush(&keyspace, level)) {
@@ -351,7 +351,7 @@ impl Workload {
         self.say(format!("flush {:?}", flush.own));
         if let Some(own) = flush.own {
             self.model
-                .took(own, Change::Flush(keyspace.name().to_owned()));
+                .took(own, Change::Flush(keyspace.name().to_owned(), now_ms));
         }
         self.maybe_wait(flush.seen.max(flush.own.unwrap_or(0)));
     }
