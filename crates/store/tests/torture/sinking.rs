@@ -57,7 +57,7 @@ impl Workload {
             (Some(frozen), None) => {
                 assert_eq!(frozen.generation, owed.generation);
                 let change = Change::Freeze(keyspace.name().to_owned(), frozen.mark);
-                self.model.took(freeze.seen, change);
+                self.model.took(freeze.own.unwrap(), change);
             }
             (None, Some(_)) => panic!("a generation is lost"),
         }
