@@ -4,6 +4,7 @@
 
 mod address;
 mod client;
+mod connection;
 mod database;
 mod secret;
 #[cfg(test)]
@@ -28,10 +29,11 @@ use tokio::task::JoinHandle;
 
 pub use address::Refused;
 pub use client::{Answer, Bounds, Call, CallError, Client, Opened, origin};
+pub use connection::Connection;
 pub use database::{Database, DatabaseError, Kind as DatabaseKind};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};
-pub use secret::{Auth, Secret};
+pub use secret::{Auth, Secret, shown};
 
 use address::Reach;
 

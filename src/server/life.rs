@@ -152,6 +152,10 @@ impl Life {
             self.stopper.stop().await;
             return Err(closed_because(keyspaces, refused.into()).await);
         }
+        let movement = &self.movement;
+        movement
+            .begin(&self.reload.options, &keyspaces, &self.service)
+            .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -164,6 +168,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                self.movement.stop().await;
                 Err(ServerError::Lost { reason })
             }
         }
@@ -186,7 +191,8 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. The store makes everything durable and ends.
+    /// 3. What moves by itself is stopped.
+    /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
     async fn drain(mut self, keyspaces: Keyspaces) -> Result<(), ServerError> {
@@ -201,6 +207,10 @@ impl Life {
         // The listener gives up after `drain_timeout` by itself.
         tokio::select! {
             () = self.stopper.drain() => {}
+            () = self.stop.asked_again() => {}
+        }
+        tokio::select! {
+            () = self.movement.stop() => {}
             () = self.stop.asked_again() => {}
         }
         let closed = on_a_thread("close", move || keyspaces.close())?;
