@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderValue};
 use super::answer;
 use super::code::Code;
 use super::problem::{Exceeded, Problem};
-use crate::keyspace::{Durability, Failure, Refusal};
+use crate::keyspace::{Backlog, Durability, Failure, Refusal};
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -47,8 +47,12 @@ impl From<Refusal> for Problem {
                     "{detail}; read what is there again and go on from now: initial=true does both"
                 ),
             ),
-            Refusal::CounterOutOfRange { .. } => unchanged(Code::CounterOutOfRange, &detail),
+            Refusal::CounterOutOfRange { .. } | Refusal::PendingOutOfRange { .. } => {
+                unchanged(Code::CounterOutOfRange, &detail)
+            }
             Refusal::ManagedBySource { .. } => unchanged(Code::ManagedBySource, &detail),
+            Refusal::SinkPending { .. } => unchanged(Code::SinkPending, &detail),
+            Refusal::SinkNeedsLog { .. } => unchanged(Code::InvalidPolicy, &detail),
             // No request writes as a source does.
             Refusal::KeyTaken => Self::new(Code::Internal, detail),
             Refusal::KeyRepeated => unchanged(Code::InvalidOperation, &detail),
@@ -94,6 +98,17 @@ impl From<Failure> for Problem {
                 Self::new(Code::EntryTooLarge, detail).exceeding(exceeded)
             }
             Failure::KeyspaceFull { .. } => unchanged(Code::KeyspaceFull, &detail),
+            Failure::SinkBacklog { limit, of } => {
+                let exceeded = Exceeded {
+                    limit,
+                    actual: limit.saturating_add(1),
+                    setting: match of {
+                        Backlog::Keys => "sink.max_pending",
+                        Backlog::Bytes => "max_bytes",
+                    },
+                };
+                unchanged(Code::SinkBacklog, &detail).exceeding(exceeded)
+            }
             Failure::KeyspaceDropped => Self::new(Code::KeyspaceNotFound, detail),
             Failure::Overloaded { .. } => unchanged(Code::Overloaded, &detail),
             Failure::NotDurableYet { .. } => Self::new(
