@@ -24,9 +24,9 @@ def closed_port():
         return held.getsockname()[1]
 
 
-def mirror_of(port, keyspace, prefix=""):
+def mirror_of(port, keyspace, prefix="", **more):
     at = {"endpoint": f"http://127.0.0.1:{port}", "keyspace": keyspace, "prefix": prefix}
-    return {"mirror": {"standpipe": at, "backoff_min": "100ms", "backoff_max": "200ms"}}
+    return {"mirror": {"standpipe": at, "backoff_min": "100ms", "backoff_max": "200ms", **more}}
 
 
 def configuration(upstream, nowhere):
@@ -37,7 +37,9 @@ def configuration(upstream, nowhere):
     file.write_text(json.dumps({
         "keyspaces": {
             "flags": mirror_of(upstream, "flags"),
+            "kept": mirror_of(upstream, "flags", on_delete="keep"),
             "lost": mirror_of(nowhere, "anything", "site-7/"),
+            "plant": {"mirror": {"smartcore": {"endpoint": f"http://127.0.0.1:{nowhere}", "device": "test/controller", "publications": ["test:config", "test:state"]}}},
         },
         "sources": {
             "broken": {"rule": "0 0 0 1 1 *", "http": {"endpoint": f"http://127.0.0.1:{nowhere}/value"}},
@@ -185,7 +187,22 @@ def mirrors(flows, upstream, restart):
     text = flows.card("lost").inner_text()
     checks.check("site-7/" in text and "It cannot be followed now" in text and "refused" in text, "one whose upstream is away says whom it follows and why not")
     checks.check(flows.fact("lost", "Next attempt") is not None and flows.fact("lost", "Age") == "unknown", "when it tries again, and that its age is unknown")
-    checks.check("1 not followed" in page.locator(".summary").inner_text(), "the summary says that one is not followed")
+    checks.check("2 not followed" in page.locator(".summary").inner_text(), "the summary says that two are not followed")
+    flows.card("plant").get_by_text("2 publications").click()
+    listed = flows.card("plant").locator(".flow-keys li").all_inner_texts()
+    checks.check(len(listed) == 2 and "test:config" in listed[0] and "waiting" in listed[0] and "asked for again" in listed[0], f"publications are listed, each with its state: {listed}")
+    # An open list goes on by itself.
+    client = upstream.client()
+    client.request("PUT", "/keyspaces/flags/keys/gone/soon", b"1")
+    client.request("PUT", "/keyspaces/flags/keys/gone/too", b"2")
+    wait_until(lambda: flows.client.request("GET", "/keyspaces/kept/keys/gone/too").status == 200, 30, "the mirror has the keys")
+    client.request("DELETE", "/keyspaces/flags/keys/gone/soon")
+    flows.card("kept").get_by_text("1 key with something to say").click()
+    rows = flows.card("kept").locator(".flow-keys li")
+    rows.filter(has_text="gone/soon").get_by_text("deleted upstream").wait_for()
+    client.request("DELETE", "/keyspaces/flags/keys/gone/too")
+    rows.filter(has_text="gone/too").get_by_text("deleted upstream").wait_for()
+    checks.equal(rows.count(), 2, "keys that were deleted upstream and are kept, in a list that stayed open")
     flows.picture("mirrors")
     upstream.stop()
     flows.wait_badges("flags", "waiting", "stale")
@@ -212,12 +229,12 @@ def search(flows):
     page.get_by_text("No such name").wait_for()
     page.get_by_role("button", name="Show all").click()
     page.get_by_label("Only what needs care").check()
-    checks.equal(shown(), ["broken", "wrong", "lost"], "what needs care")
+    checks.equal(shown(), ["broken", "wrong", "lost", "plant"], "what needs care")
     page.get_by_label("Only what needs care").uncheck()
-    checks.equal(len(shown()), 7, "and everything again")
+    checks.equal(len(shown()), 9, "and everything again")
 
 
-def server_away(flows, target):
+def server_away(flows):
     """What was read stays, and the page says since when it is old."""
     checks, page = flows.checks, flows.page
     flows.goto()
@@ -226,6 +243,7 @@ def server_away(flows, target):
     page.locator("[role=alert]", has_text="What is shown was read").wait_for()
     checks.check("The server does not answer" in page.locator("[role=alert]").first.inner_text() and flows.card("hello").count() == 1, "without an answer the last one stays, and the page says so")
     flows.picture("no-answer")
+    checks.check("Sources: " in page.locator("[role=alert]").first.inner_text(), "and of what")
     page.unroute("**/sources")
     page.locator("[role=alert]", has_text="What is shown was read").wait_for(state="hidden")
     checks.check(True, "and no more once it answers")
@@ -266,6 +284,17 @@ def nothing_moves(flows):
     look_closer(checks, page, "no flows, 360", 360)
 
 
+def many(flows):
+    """More of a kind than the page shows at once."""
+    checks, page = flows.checks, flows.page
+    flows.goto()
+    page.get_by_text("These are the first 200 of 201. Search to see others.").wait_for()
+    checks.equal((page.locator(".flow").count(), flows.card("source-200").count()), (200, 0), "cards of 201 sources, and of the last one")
+    page.get_by_label("Name", exact=True).fill("source-200")
+    flows.card("source-200").wait_for()
+    checks.equal((page.locator(".flow").count(), page.get_by_text("These are the first").count()), (1, 0), "the last one is found")
+
+
 def step(checks, watched, target, name, does, *more):
     page = watched.page()
     try:
@@ -299,7 +328,7 @@ def with_flows(checks: Checks, browser):
                 step(checks, watched, target, "in-place", stays_in_place)
                 step(checks, watched, target, "visible", only_while_visible)
                 step(checks, watched, target, "search", search)
-                step(checks, watched, target, "away", server_away, target)
+                step(checks, watched, target, "away", server_away)
                 step(checks, watched, target, "looks", looks)
                 step(checks, watched, target, "mirrors", mirrors, running["upstream"], restart)
                 watched.check(checks, "/ui/ with flows")
@@ -312,7 +341,13 @@ def with_flows(checks: Checks, browser):
         step(checks, watched, target, "none", nothing_moves)
         watched.check(checks, "/ui/ without flows")
         checks.ends_well(target)
-    for name in ("ui-flows", "ui-flows-upstream", "ui-flows-none"):
+    file.write_text(json.dumps({"sources": {f"source-{number:03}": {"static": {"value": "x"}} for number in range(201)}}), "utf-8")
+    with Server(server.fresh("ui-flows-many"), arguments=("-c", file)) as target:
+        watched = Watched(browser, f"http://127.0.0.1:{target.port}")
+        step(checks, watched, target, "many", many)
+        watched.check(checks, "/ui/ with many flows")
+        checks.ends_well(target)
+    for name in ("ui-flows", "ui-flows-upstream", "ui-flows-none", "ui-flows-many"):
         shutil.rmtree(server.CACHE / name, ignore_errors=True)
     for left in (file, report):
         left.unlink(missing_ok=True)

@@ -29,7 +29,9 @@ class Section {
     this.kind = kind;
     this.view = view;
     this.cards = new Map();
-    this.items = [];
+    /** What was read last, and when; null until something was. */
+    this.items = null;
+    this.at = null;
     this.list = el("div.flow-list");
     this.left = el("p.hint", { hidden: true });
     this.heading = el("h2", { tabIndex: -1 }, kind.title);
@@ -39,9 +41,13 @@ class Section {
       el("div.example", {}, el("pre", { tabIndex: 0, role: "region", "aria-label": `How to configure ${kind.title.toLowerCase()}` }, kind.example), iconButton("copy", "Copy the example", () => copy(kind.example))));
   }
 
-  show(items) {
+  take(items) {
     this.items = items;
-    const wanted = items.filter((item) => this.view.wants(this.kind, item));
+    this.at = new Date().toISOString();
+  }
+
+  show() {
+    const wanted = (this.items ?? []).filter((item) => this.view.wants(this.kind, item));
     const shown = wanted.slice(0, SHOWN);
     const names = new Set(shown.map(this.kind.name));
     for (const [name, card] of this.cards) {
@@ -58,7 +64,7 @@ class Section {
       if (this.list.children[at] !== card.element) this.list.insertBefore(card.element, this.list.children[at] ?? null);
     });
     this.left.hidden = wanted.length <= SHOWN;
-    this.left.textContent = `These are the first ${SHOWN} of ${count(wanted.length)}. Search to see others.`;
+    this.left.textContent = this.left.hidden ? "" : `These are the first ${SHOWN} of ${count(wanted.length)}. Search to see others.`;
     this.element.hidden = !shown.length;
   }
 }
@@ -138,24 +144,31 @@ class Flows {
       return;
     }
     asked.forEach((kind, at) => {
-      const items = answers[at];
-      if (!(items instanceof Error)) this.sections.get(kind).items = items;
+      if (!(answers[at] instanceof Error)) this.sections.get(kind).take(answers[at]);
     });
-    if (errors.length) this.tell(errors[0]);
-    else this.at = new Date().toISOString();
-    if (!this.at) {
+    if (![...this.sections.values()].some((section) => section.items)) {
       this.fill(failed(errors[0], () => this.begin()));
       return;
     }
-    if (!errors.length) this.problem.show(null, () => []);
+    this.tell(asked.map((kind, at) => ({ section: this.sections.get(kind), error: answers[at] })).filter(({ error }) => error instanceof Error), asked.length);
     this.fill(this.body);
     this.draw();
   }
 
-  /** What is shown may be old by now. */
-  tell(error) {
-    if (!this.at) return;
-    this.problem.show(error.detail, () => el("div.failure", {}, explain(error), el("p", {}, "What is shown was read ", since(this.at), ".")));
+  /** What could not be read again, why, and how old what is shown of it is. */
+  tell(missing, asked) {
+    const whys = new Map();
+    for (const { section, error } of missing) {
+      const why = whys.get(error.message) ?? { error, sections: [] };
+      why.sections.push(section);
+      whys.set(error.message, why);
+    }
+    const told = [...whys.values()].map(({ error, sections }) => ({ error, of: sections.length < asked ? sections.map(({ kind }) => kind.title).join(", ") : null, at: sections[0].at }));
+    this.problem.show(told.map(({ error, of, at }) => [error.message, of, at]), () => told.map(({ error, of, at }) => {
+      const why = explain(error);
+      if (of) why.prepend(`${of}: `);
+      return el("div.failure", {}, why, at ? el("p", {}, "What is shown was read ", since(at), ".") : null);
+    }));
   }
 
   fill(content) {
@@ -175,10 +188,10 @@ class Flows {
 
   draw() {
     const sections = [...this.sections.values()];
-    for (const section of sections) section.show(section.items);
-    const filled = sections.filter(({ items }) => items.length);
-    const bare = sections.filter(({ items, kind }) => !items.length && !this.absent.has(kind));
-    const all = sections.reduce((sum, { items }) => sum + items.length, 0);
+    for (const section of sections) section.show();
+    const filled = sections.filter(({ items }) => items?.length);
+    const bare = sections.filter(({ items, kind }) => items?.length === 0 && !this.absent.has(kind));
+    const all = filled.reduce((sum, { items }) => sum + items.length, 0);
     this.filter.hidden = all <= AT_A_GLANCE && !this.careOnly.checked && !this.search.value;
     this.summary.show(filled.map(({ kind, items }) => kind.sum(items)), () => filled.map((section) => jump(section)));
     this.sayNothing(sections, all);

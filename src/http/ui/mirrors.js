@@ -60,7 +60,7 @@ class MirrorCard extends Card {
     this.showFacts([
       ["Age", isLive ? "live" : this.at ?? "unknown", () => (isLive ? "live" : this.at ? elapsed(this.at) : "unknown"),
         "Since it was last known that everything here is what the upstream has; unknown where that was never so since the start"],
-      ["Last heard of it", item.last_event_at ?? "nothing", () => (item.last_event_at ? since(item.last_event_at) : "nothing yet"), "Since the start of the server"],
+      ["Last event", item.last_event_at ?? "nothing", () => (item.last_event_at ? since(item.last_event_at) : "nothing yet"), "Since the start of the server"],
       ["Next attempt", item.next_attempt_at, () => coming(item.next_attempt_at)],
       ["Not stored yet", item.unstored ? [item.unstored, item.unstored_bytes] : null, () => `${plural(item.unstored, "key")}, ${bytes(item.unstored_bytes)}`,
         "Served from memory because the disk does not take them; a restart gets them from the upstream again"],

@@ -71,7 +71,7 @@ class SinkCard extends Card {
     this.oldest = item.pending ? momentOf(item.lag_ms, this.oldest) : null;
     this.showFacts([
       ["Waiting", item.pending, () => (item.pending ? plural(item.pending, "key") : "nothing"), "One that changed again while it is being passed on counts twice"],
-      ["Oldest waits for", this.oldest, () => elapsed(this.oldest)],
+      ["Lag", this.oldest, () => elapsed(this.oldest), "How long the oldest change has waited"],
       ["Passed on", [passed, aside, skipped], () => [plural(passed, "key"),
         el("span.soft", {}, aside ? `, ${count(aside)} refused` : null, skipped ? `, ${count(skipped)} skipped` : null)], "Since the start of the server"],
       ["Last success", item.last_success ?? "none", () => (item.last_success ? since(item.last_success) : "none yet"), "When an attempt last succeeded, since the start of the server"],
