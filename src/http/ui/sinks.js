@@ -51,8 +51,8 @@ class SinkCard extends Card {
     super(item.keyspace);
     this.view = view;
     this.path = api.path("sinks", item.keyspace);
-    this.pending = new Opened("What waits", () => this.readPending());
-    this.dead = new Opened("Refused keys", () => this.readDead());
+    this.pending = new Opened("What waits", () => this.readPending(), (read) => this.pendingRows(read));
+    this.dead = new Opened("Refused keys", () => this.readDead(), (read) => this.deadRows(read));
     this.more.append(this.pending.element, this.dead.element);
     this.resume = button("Decide…", "primary", () => this.decide());
     this.redrive = button("Try refused keys again", "", () => this.tryAgain());
@@ -81,8 +81,8 @@ class SinkCard extends Card {
     this.trouble.show([item.state, item.last_error], () => troubleOf(item));
     this.resume.hidden = item.state !== "sink_ahead";
     this.redrive.hidden = !item.dead;
-    this.pending.follow(item.pending, [item.pending, item.since_start, item.generation]);
-    this.dead.follow(item.dead, [item.dead, item.since_start.set_aside]);
+    this.pending.follow(item.pending);
+    this.dead.follow(item.dead);
   }
 
   syncNow() {
@@ -106,7 +106,7 @@ class SinkCard extends Card {
 
   /** The target has another history than this store: which one counts. */
   async decide() {
-    const choice = select([["skip", "skip"], ["resend", "resend"]], "skip");
+    const choice = select([["skip", "Skip it: the target has it"], ["resend", "Resend it: the target lacks it"]], "skip");
     const chosen = field("This generation", choice, CHOICES.skip);
     choice.addEventListener("change", () => { chosen.querySelector(".hint").textContent = CHOICES[choice.value]; });
     const passed = await dialog({
@@ -122,13 +122,20 @@ class SinkCard extends Card {
   }
 
   async readPending() {
-    const sums = Object.entries(await api.json("GET", `${this.path}/pending`, { query: { limit: SHOWN + 1 }, signal: this.view.signal, silent: true }));
+    const query = { limit: SHOWN + 1 };
+    return Object.entries(await api.json("GET", `${this.path}/pending`, { query, signal: this.view.signal, silent: true }));
+  }
+
+  pendingRows(sums) {
     const rows = sums.slice(0, SHOWN).map(([key, sum]) => el("li.pair-row", {}, this.keyLink(key), el("span.soft", {}, typeof sum === "number" ? signed(sum) : sum)));
     return [rows, sums.length > SHOWN ? el("li.hint", {}, `These are the first ${SHOWN}.`) : null];
   }
 
-  async readDead() {
-    const { items, after } = await api.json("GET", `${this.path}/dead`, { query: { limit: SHOWN }, signal: this.view.signal, silent: true });
+  readDead() {
+    return api.json("GET", `${this.path}/dead`, { query: { limit: SHOWN }, signal: this.view.signal, silent: true });
+  }
+
+  deadRows({ items, after }) {
     const rows = items.map(({ key, sum, reason, at }) => el("li", {},
       el("div.pair-row", {}, this.keyLink(key), el("span.soft", {}, sum === undefined ? null : signed(sum)), button("Try again", "quiet", () => this.tryAgain([key]), { "aria-label": `Try ${key} again` })),
       el("p.wrong", {}, reason), el("p.hint", {}, "Refused ", since(at))));
@@ -140,31 +147,30 @@ class SinkCard extends Card {
   }
 }
 
-/** A list that is read from the server while it is open, and again when what it shows may have changed. */
+/** A list that is read from the server while it is open, each time that the card is shown anew. */
 class Opened {
-  constructor(title, read) {
+  constructor(title, read, draw) {
     this.read = read;
-    this.title = title;
+    this.draw = draw;
     this.list = slot(el("ul.flow-keys"));
     this.element = el("details", { ontoggle: () => this.fill() }, el("summary", {}, title), this.list.element);
   }
 
-  /** Whether there is something to open, and a value that changes with it. */
-  follow(some, version) {
+  /** Whether there is something to open; a list that is open stays, also when nothing is left in it. */
+  follow(some) {
     this.element.hidden = !some && !this.element.open;
-    this.version = JSON.stringify(version);
     this.fill();
   }
 
   async fill() {
-    const { version } = this;
-    if (!this.element.open || this.shown === version || this.reading) return;
+    if (!this.element.open || this.reading) return;
     this.reading = true;
     try {
-      const rows = await this.read();
-      const some = rows.flat(Infinity).some(Boolean);
-      this.list.show(version, () => (some ? rows : el("li.hint", {}, "Nothing any more.")));
-      this.shown = version;
+      const read = await this.read();
+      this.list.show(read, () => {
+        const rows = this.draw(read);
+        return rows.flat().some(Boolean) ? rows : el("li.hint", {}, "Nothing any more.");
+      });
     } catch (error) {
       if (error.name !== "AbortError") this.list.show(error.message, () => el("li", {}, explain(error)));
     }
