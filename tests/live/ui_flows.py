@@ -235,8 +235,18 @@ def search(flows):
 
 
 def server_away(flows):
-    """What was read stays, and the page says since when it is old."""
+    """What was read stays, and the page says since when it is old; what was never read is not told to be absent."""
     checks, page = flows.checks, flows.page
+    for path in ("**/sources", "**/mirrors", "**/sinks"):
+        page.route(path, lambda route: route.abort())
+    flows.goto()
+    page.locator(".empty", has_text="The server does not answer").get_by_role("button", name="Try again").wait_for()
+    for path in ("**/sinks", "**/mirrors"):
+        page.unroute(path)
+    flows.wait_badges("flags", "following")
+    told = page.locator("main").inner_text()
+    checks.check("Sources: The server does not answer" in told and "No source is configured" not in told, "what could not be read is not told to be absent")
+    page.unroute("**/sources")
     flows.goto()
     flows.wait_badges("hello", "ok")
     page.route("**/sources", lambda route: route.abort())
