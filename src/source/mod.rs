@@ -1,11 +1,13 @@
 //! Where values come from that nobody has put: fixed words, an HTTP answer, a file, a row of a database. It must not know who
 //! asks: a clock, or a key that is absent.
 
+mod beneath;
 mod error;
 mod file;
 mod http;
 mod lifetime;
 mod options;
+mod sql;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -140,6 +142,27 @@ impl Sources {
         self.source(Kind::File(options.clone()), bounds)
     }
 
+    /// What a key that is absent stands for.
+    pub fn through(&self, options: &ThroughOptions) -> Source {
+        let bounds = Bounds {
+            timeout: options.timeout,
+            bytes: options.max_bytes,
+        };
+        match &options.origin {
+            Origin::Http(http) => self.http(http, bounds),
+            Origin::File(beneath) => {
+                let beneath = beneath::Beneath::new(beneath);
+                self.source(Kind::Beneath(beneath), bounds)
+            }
+            Origin::Sql(sql) => {
+                // Whoever may fetch has a connection: nobody waits for one.
+                let connections = options.max_concurrency;
+                let sql = sql::Sql::new(self.outbound.clone(), sql, connections, options.timeout);
+                self.source(Kind::Sql(Box::new(sql)), bounds)
+            }
+        }
+    }
+
     /// Runs `work` on the runtime for outbound calls, whoever waits for it.
     pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
@@ -170,6 +193,8 @@ enum Kind {
     Fixed(Bytes),
     Http(Box<http::Http>),
     File(FileOptions),
+    Beneath(beneath::Beneath),
+    Sql(Box<sql::Sql>),
 }
 
 impl Source {
@@ -214,6 +239,11 @@ impl Kind {
                 let path = options.path.clone();
                 apart(move || file::read(&path, most)).await
             }
+            Self::Beneath(beneath) => match beneath.place(key.unwrap_or_default()) {
+                None => Ok(Fetched::Absent),
+                Some(place) => apart(move || place.read(most)).await,
+            },
+            Self::Sql(sql) => sql.fetch(key.unwrap_or_default(), most).await,
         }
     }
 }

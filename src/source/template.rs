@@ -70,6 +70,16 @@ impl Template {
     }
 }
 
+/// The parts of a path below a directory, with `key` in its places; `None` where one of them leads up or is no name.
+pub(super) fn names(path: &str, key: &str) -> Option<Vec<String>> {
+    let path = path.replace(KEY, key);
+    let names = path.split('/').map(|name| {
+        let is_name = !matches!(name, "" | "." | "..") && !name.contains('\0');
+        is_name.then(|| name.to_owned())
+    });
+    names.collect()
+}
+
 /// Whether a segment is one of those that lead nowhere or up, in any of the spellings that an address knows (WHATWG URL,
 /// single- and double-dot path segments).
 fn is_dots(segment: &str) -> bool {
@@ -172,5 +182,15 @@ mod tests {
         for endpoint in ["http://h", "HTTPS://h?{key}", "http://[::1]:1/{key}"] {
             assert_eq!(check_endpoint(endpoint), Ok(()), "{endpoint}");
         }
+    }
+
+    #[test]
+    fn names_below_a_directory_never_lead_out_of_it() {
+        assert_eq!(names("{key}.json", "a/b").unwrap(), ["a", "b.json"]);
+        assert_eq!(names("u/{key}", "..x").unwrap(), ["u", "..x"]);
+        for key in ["", ".", "..", "/etc", "a//b", "a/", "a/../b", "a/.", "\0"] {
+            assert_eq!(names("{key}", key), None, "{key:?}");
+        }
+        assert_eq!(names("../{key}", "a"), None);
     }
 }

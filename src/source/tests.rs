@@ -340,3 +340,114 @@ async fn a_file_is_taken_to_its_limit_and_not_one_byte_further() {
     let failure = read(Path::new("/dev/zero"), PATIENT).await.unwrap_err();
     assert_eq!(failure.kind(), "unreadable", "{failure}");
 }
+
+/// A source beneath `root`.
+fn beneath(root: &Path, path: &str) -> Source {
+    Sources::through(
+        &sources(),
+        &ThroughOptions {
+            origin: Origin::File(BeneathOptions {
+                root: root.to_owned(),
+                path: path.to_owned(),
+            }),
+            timeout: PATIENT.timeout,
+            max_bytes: PATIENT.bytes,
+            honour_source: false,
+            negative_ttl: None,
+            negative_keys: 0,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            max_concurrency: 1,
+            rate_limit: None,
+            breaker: None,
+            refresh_ahead: None,
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_key_is_a_file_beneath_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("sub/a.json"), "{}").unwrap();
+    fs::write(folder.path().join("...json"), "dots").unwrap();
+    fs::write(folder.path().join("large.json"), [0; 101]).unwrap();
+    let source = beneath(folder.path(), "{key}.json");
+    let deep = value(source.fetch(Some("sub/a"), &nothing()).await);
+    assert_eq!(&*deep.bytes, b"{}");
+    assert_eq!(deep.media_type.as_deref(), Some("application/json"));
+    let dots = value(source.fetch(Some(".."), &nothing()).await);
+    assert_eq!(&*dots.bytes, b"dots");
+    let failure = source.fetch(Some("large"), &nothing()).await.unwrap_err();
+    assert!(
+        matches!(failure, FetchError::TooLarge { limit: 100 }),
+        "{failure}"
+    );
+    let long = "x".repeat(1000);
+    for key in [
+        "absent",
+        "absent/a",
+        "sub/a.json/b",
+        "/sub/a",
+        "sub//a",
+        long.as_str(),
+    ] {
+        let fetched = source.fetch(Some(key), &nothing()).await;
+        assert_eq!(fetched.unwrap(), Fetched::Absent, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn no_key_leads_out_of_its_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("root/sub")).unwrap();
+    fs::write(at("secret"), "secret").unwrap();
+    fs::write(at("root/there"), "there").unwrap();
+    symlink(at("secret"), at("root/out")).unwrap();
+    symlink("there", at("root/in")).unwrap();
+    symlink(folder.path(), at("root/up")).unwrap();
+    symlink("..", at("root/sub/parent")).unwrap();
+    // The directory itself is the operator's, and may be a link.
+    symlink(at("root"), at("linked")).unwrap();
+    let source = beneath(&at("linked"), "{key}");
+    assert_eq!(
+        value(source.fetch(Some("there"), &nothing()).await).bytes,
+        "there"
+    );
+    for key in [
+        "../secret",
+        "sub/../../secret",
+        "..",
+        ".",
+        "sub/..",
+        "",
+        "sub",
+    ] {
+        let fetched = source.fetch(Some(key), &nothing()).await;
+        assert_eq!(fetched.unwrap(), Fetched::Absent, "{key}");
+    }
+    for key in ["out", "in", "up/secret", "sub/parent/there"] {
+        let failure = source.fetch(Some(key), &nothing()).await.unwrap_err();
+        assert!(
+            failure.to_string().contains("links are not followed"),
+            "{key}: {failure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_its_directory_nothing_is_known_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = beneath(&folder.path().join("absent"), "{key}");
+    let failure = source.fetch(Some("a"), &nothing()).await.unwrap_err();
+    assert_eq!(failure.kind(), "unreadable");
+    fs::create_dir_all(folder.path().join("absent")).unwrap();
+    let made = Command::new("mkfifo")
+        .arg(folder.path().join("absent/a"))
+        .status();
+    assert!(made.unwrap().success());
+    // A pipe is there, and no file.
+    let failure = source.fetch(Some("a"), &nothing()).await.unwrap_err();
+    assert!(failure.to_string().contains("no regular file"), "{failure}");
+}
