@@ -8,6 +8,7 @@ mod media;
 mod operation;
 mod policy;
 mod watching;
+mod writer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 pub use watching::{
     Begin, End, Event, Filter, NotKept, Place, TextKind, Told, Watch, Watching, What,
 };
+pub use writer::{Holder, Owned, Writer};
 
 use crate::metrics::StoreMetrics;
 
@@ -71,6 +73,10 @@ pub struct Entry {
     pub created_at_ms: u64,
     /// When the entry leaves, in Unix milliseconds.
     pub expires_at_ms: Option<u64>,
+    /// When somebody should look for a newer value, in Unix milliseconds.
+    pub stale_at_ms: Option<u64>,
+    /// The source that wrote it, where one did.
+    pub owner: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Entry {
@@ -101,6 +107,25 @@ pub struct Page {
     pub end: bool,
 }
 
+/// Until when an entry is there, and until when it is fresh.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lifetime {
+    /// When the entry leaves, in Unix milliseconds; `None` is never.
+    pub expires_at_ms: Option<u64>,
+    /// When somebody should look for a newer value, in Unix milliseconds; `None` is never. The engine only keeps it.
+    pub stale_at_ms: Option<u64>,
+}
+
+impl Lifetime {
+    /// Fresh until it leaves.
+    pub const fn until(expires_at_ms: Option<u64>) -> Self {
+        Self {
+            expires_at_ms,
+            stale_at_ms: None,
+        }
+    }
+}
+
 /// What is said of a value that is about to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -108,8 +133,10 @@ pub struct Facts<'a> {
     pub media_type: &'a str,
     /// As it stands in a `Content-Encoding` header.
     pub content_encoding: Option<&'a str>,
-    /// When the entry leaves, in Unix milliseconds.
-    pub expires_at_ms: Option<u64>,
+    /// Until when it is there and fresh.
+    pub lifetime: Lifetime,
+    /// Who writes it.
+    pub writer: Writer<'a>,
 }
 
 /// The versions that a condition names.
@@ -131,7 +158,7 @@ pub struct Conditions {
 }
 
 /// How a put ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Put {
     /// There was no value before.
     Created(Version),
@@ -139,10 +166,12 @@ pub enum Put {
     Replaced(Version),
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
 /// How a delete ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Delete {
     /// The key is gone.
     Removed,
@@ -150,6 +179,8 @@ pub enum Delete {
     Absent,
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
 /// A snapshot that was made.

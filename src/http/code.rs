@@ -86,6 +86,8 @@ codes! {
         "An atomic batch does all of its operations or none. The detail, and the member operation, name the first that cannot be done, counted from 0; the member cause is the code that it would have failed with by itself. Nothing was changed. Read what is there, decide again, and send the whole batch again."
     DefinedByFile "defined_by_file" CONFLICT "The configuration file defines this keyspace"
         "The keyspace stands in the configuration file, which alone says what it promises. Nothing was changed. Change its entry in the file, or remove it: removing the entry deletes no data, and makes the keyspace changeable here."
+    ManagedBySource "managed_by_source" CONFLICT "A scheduled source writes this key"
+        "The value was written by a scheduled source of the configuration file, which the detail names, and that source alone changes it: it would write over any other value at its next run. Nothing was changed. Write under another key, change the source in the file, or remove it there: its keys go with it."
     DurabilityFixed "durability_fixed" CONFLICT "The durability cannot change while there is data"
         "A keyspace can become memory, or cease to be, only while it is empty; synced and written can be exchanged at any time. Nothing was changed. Empty the keyspace first, or make another one."
     KeyspaceProtected "keyspace_protected" CONFLICT "This keyspace cannot be dropped"

@@ -49,8 +49,8 @@ failures! {
     /// Of changing a value.
     WriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
-        CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
-        DiskFull KeyspaceFull
+        CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
+        DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
@@ -91,16 +91,16 @@ failures! {
     /// Of changing what is there already.
     TtlWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
-        KeyNotFound KeyspaceNotFound ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
+        Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
     /// Of adding to a counter.
     CounterWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
-        KeyspaceNotFound CounterOutOfRange NotACounter TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
+        Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]

@@ -209,6 +209,8 @@ fn shown(
         | engine::Done::Deleted(Delete::Refused(current)) => {
             Err(Refusal::ConditionFailed { current })
         }
+        engine::Done::Put(Put::Foreign(holder))
+        | engine::Done::Deleted(Delete::Foreign(holder)) => Err(holder.into()),
         engine::Done::Got(entry) => Ok(Done::Got(entry)),
         engine::Done::Deleted(Delete::Removed | Delete::Absent) => Ok(Done::Deleted(acknowledged)),
         engine::Done::Incremented(incremented) => {
@@ -222,6 +224,7 @@ fn refusal(operation: Option<&Operation<'_>>, why: Unmade) -> Refusal {
         Unmade::Refused(current) => Refusal::ConditionFailed { current },
         Unmade::NotACounter => Refusal::NotACounter,
         Unmade::Repeated => Refusal::KeyRepeated,
+        Unmade::Foreign(holder) => holder.into(),
         Unmade::OutOfRange { current } => {
             super::counter::out_of_range(current, &operation.map(count_of).unwrap_or_default())
         }

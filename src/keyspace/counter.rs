@@ -110,6 +110,7 @@ pub(super) fn counted(
         }),
         Incremented::OutOfRange { current } => Err(out_of_range(current, count)),
         Incremented::NotACounter => Err(Refusal::NotACounter),
+        Incremented::Foreign(holder) => Err(holder.into()),
     }
 }
 

@@ -7,7 +7,8 @@ use arc_swap::ArcSwap;
 
 use super::role::{Changing, Roles};
 use crate::engine::{
-    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Put, Version,
+    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Holder,
+    Lifetime, Put, Version, Writer,
 };
 
 /// The rules of a keyspace.
@@ -124,6 +125,15 @@ pub enum Refusal {
     /// The value is no number in decimal, or no plain text; nothing was changed.
     #[error("the value is no counter: that is a whole number of 64 bits in decimal, as text/plain")]
     NotACounter,
+    /// A scheduled source wrote the value, and it alone changes it; nothing was changed.
+    #[error("the source {source:?} wrote this key, and it alone changes it")]
+    ManagedBySource {
+        /// Its name; spelt so that it is not taken for the cause of an error.
+        r#source: Arc<str>,
+    },
+    /// A source would write over what a client wrote; nothing was changed. No client is ever refused so.
+    #[error("a client wrote this key, so no source writes there")]
+    KeyTaken,
     /// An atomic batch names a key twice; nothing was changed.
     #[error("the batch names the key twice")]
     KeyRepeated,
@@ -180,6 +190,15 @@ pub enum Refusal {
     Failed(#[from] Failure),
 }
 
+impl From<Holder> for Refusal {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Client => Self::KeyTaken,
+            Holder::Source(source) => Self::ManagedBySource { source },
+        }
+    }
+}
+
 /// The values of one keyspace.
 #[derive(Clone, Debug)]
 pub struct Values {
@@ -232,7 +251,8 @@ impl Values {
         let facts = Facts {
             media_type: value.media_type,
             content_encoding: value.content_encoding,
-            expires_at_ms: self.expiry(value.ttl),
+            lifetime: Lifetime::until(self.expiry(value.ttl)),
+            writer: Writer::Client,
         };
         Ok(self.entries.draft(value.key, len, &facts)?)
     }
@@ -256,6 +276,7 @@ impl Values {
             Put::Created(version) => (version, Outcome::Created),
             Put::Replaced(version) => (version, Outcome::Replaced),
             Put::Refused(current) => return Err(Refusal::ConditionFailed { current }),
+            Put::Foreign(holder) => return Err(holder.into()),
         };
         Ok(Stored {
             version,
@@ -269,9 +290,13 @@ impl Values {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
         self.before(Changing::Key(key)).await?;
-        match self.entries.delete(key, &change.when, until).await? {
+        let deleted = self
+            .entries
+            .delete(key, &change.when, Writer::Client, until);
+        match deleted.await? {
             Delete::Removed | Delete::Absent => Ok(acknowledged),
             Delete::Refused(current) => Err(Refusal::ConditionFailed { current }),
+            Delete::Foreign(holder) => Err(holder.into()),
         }
     }
 

@@ -10,6 +10,7 @@ use standpipe::server::{self, Access, Options, Policy, Token, Verbs};
 
 use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
+use crate::managed::written_by_a_source;
 
 /// What the codes are asked of.
 struct Stage {
@@ -20,7 +21,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let server = Server::with(|options| {
+        let server = Server::over(written_by_a_source(), |options| {
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
             options.limits.json_bytes = 1_000;
@@ -147,6 +148,9 @@ const MADE: &[(&str, Make)] = &[
     }),
     ("defined_by_file", |stage| {
         stage.json("PUT", "/keyspaces/filed", &json!({}))
+    }),
+    ("managed_by_source", |stage| {
+        stage.server.put("/v1/mine", b"2")
     }),
     ("durability_fixed", |stage| {
         stage.json(

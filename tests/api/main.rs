@@ -32,6 +32,7 @@ mod keyspaces;
 mod limits;
 mod limits_table;
 mod listing;
+mod managed;
 mod media;
 mod operations;
 mod ops;

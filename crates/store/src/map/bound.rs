@@ -250,7 +250,7 @@ mod tests {
 
     use super::*;
     use crate::map::{Effect, FactsTable, Lookup};
-    use crate::record::{Meta, Parts};
+    use crate::record::{Lifetime, Meta, Parts};
 
     /// A bounded shard that is written to as the store does it.
     struct Bounded {
@@ -288,7 +288,7 @@ mod tests {
             let parts = Parts {
                 key: key.as_bytes(),
                 meta,
-                expires_at_ms: expires,
+                lifetime: Lifetime::until(expires),
                 created_at_ms: 1,
             };
             Entry::reserve(&parts, len, &self.facts)
@@ -409,7 +409,8 @@ mod tests {
 
     #[test]
     fn what_a_source_owns_never_leaves_and_nobody_leaves_in_vain() {
-        let mut map = Bounded::new(3 * one(50), true);
+        // The list of what sources wrote counts too.
+        let mut map = Bounded::new(3 * one(50) + 2 * 16, true);
         for key in ["a", "b"] {
             let owned = map.entry(key, 46, None, Some("pump"));
             map.put_entry(owned, &PLENTY);

@@ -1,7 +1,10 @@
 //! A part of the map with a lock of its own: a hash table of slots, the slots' entries, the key index, what expires.
 //!
 //! A slot keeps its key for as long as the key is here, so replacing a value touches one pointer. Live writes and replay
-//! change a shard through one function, [`Shard::apply`]. It knows neither the log nor clocks.
+//! change a shard through one function, [`Shard::apply`]. [`whole`] is about all of it at once. It knows neither the log nor
+//! clocks.
+
+mod whole;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -12,7 +15,8 @@ use super::effect::{Effect, Lookup};
 use super::entry::Entry;
 use super::eviction::Sieve;
 use super::index::{Index, keys_of};
-use crate::int::{index, slot32, wide};
+use crate::int::{index, slot32};
+pub(crate) use whole::{Drained, ShardStats};
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
 #[derive(Debug, Clone, Copy)]
@@ -36,24 +40,6 @@ struct Mark {
     hash: u32,
 }
 
-/// What a flush takes out, to be freed without any lock.
-#[derive(Debug, Default)]
-pub(crate) struct Drained {
-    _slots: Vec<Option<Entry>>,
-    expiry: BTreeSet<(u64, u32)>,
-    /// Entries that were live, the expired ones included.
-    live: u64,
-    _index: Index,
-    _table: HashTable<Bucket>,
-}
-
-impl Drained {
-    /// How many entries were there at `now_ms`, expired ones not counted.
-    pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
-        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
-    }
-}
-
 /// One shard.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
@@ -65,6 +51,8 @@ pub(crate) struct Shard {
     loading: bool,
     /// (`expires_at`, slot) of every live entry that expires.
     expiry: BTreeSet<(u64, u32)>,
+    /// Slots of what sources wrote.
+    owned: BTreeSet<u32>,
     /// The marks of deletions, oldest first.
     tombstones: VecDeque<Mark>,
     /// The newest flush, creation or change of the keyspace: what an absent key owes its absence to.
@@ -99,17 +87,6 @@ fn may_leave(entry: &Entry) -> bool {
 }
 
 impl Shard {
-    /// A shard that is being filled by recovery, with room for about `entries`: tables that grow leave their former selves
-    /// behind in the allocator.
-    pub(crate) fn loading(entries: usize) -> Self {
-        Self {
-            loading: true,
-            table: HashTable::with_capacity(entries),
-            slots: Vec::with_capacity(entries),
-            ..Self::default()
-        }
-    }
-
     pub(super) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let bucket = self.table.find(Bucket::spread(hash), |bucket| {
             bucket.hash == hash
@@ -285,6 +262,7 @@ impl Shard {
         } else {
             if entry.is_owned() {
                 self.pinned += cost;
+                self.owned.insert(slot);
             }
             self.live += 1;
             self.entry_bytes += entry.footprint();
@@ -303,6 +281,7 @@ impl Shard {
         } else {
             if entry.is_owned() {
                 self.pinned -= cost;
+                self.owned.remove(&slot);
             }
             self.live -= 1;
             self.entry_bytes -= entry.footprint();
@@ -351,79 +330,6 @@ impl Shard {
         !self.tombstones.is_empty()
     }
 
-    /// Empties the shard of everything older than `revision`. Swaps the tables out, so that it takes no time while the
-    /// lock is held; only replay can meet entries that are newer, and then moves them.
-    pub(crate) fn flush(&mut self, revision: u64) -> Drained {
-        let newest = self.newest;
-        let loading = self.loading;
-        let mut old = std::mem::take(self);
-        self.share = old.share;
-        self.sieve = old.sieve.take().map(|_| Box::default());
-        self.loading = loading;
-        self.mark = revision;
-        self.newest = newest.max(revision);
-        if newest > revision {
-            for bucket in &old.table {
-                let place = old.slots.get_mut(index(bucket.slot));
-                let kept = place.filter(|place| {
-                    place
-                        .as_ref()
-                        .is_some_and(|entry| entry.revision() > revision)
-                });
-                if let Some(entry) = kept.and_then(Option::take) {
-                    old.live -= u64::from(!entry.is_tombstone());
-                    if let Some(at) = entry.expires_at_ms() {
-                        old.expiry.remove(&(at, bucket.slot));
-                    }
-                    self.insert(bucket.hash, entry);
-                }
-            }
-        }
-        Drained {
-            _slots: old.slots,
-            expiry: old.expiry,
-            live: old.live,
-            _index: old.index,
-            _table: old.table,
-        }
-    }
-
-    /// Whether every entry here has expired or none is there, at `now_ms`.
-    pub(crate) fn is_empty_at(&self, now_ms: u64) -> bool {
-        self.live == wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
-    }
-
-    /// Notes that the keyspace was created or changed by `revision`.
-    pub(crate) fn set_mark(&mut self, revision: u64) {
-        self.mark = self.mark.max(revision);
-        self.newest = self.newest.max(revision);
-    }
-
-    /// The newest flush, creation or change of the keyspace.
-    pub(crate) fn mark(&self) -> u64 {
-        self.mark
-    }
-
-    /// Empties the shard: its entries, and the newest flush, creation or change.
-    pub(super) fn take_all(&mut self) -> (impl Iterator<Item = Entry> + use<>, u64) {
-        self.purge(u64::MAX);
-        let old = std::mem::take(self);
-        (old.slots.into_iter().flatten(), old.mark)
-    }
-
-    /// Sorts the keys of a loaded shard and ends the loading.
-    pub(crate) fn finish_loading(&mut self) {
-        self.purge(u64::MAX);
-        let slots = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, place)| place.is_some());
-        let slots: Vec<u32> = slots.map(|(slot, _)| slot32(slot)).collect();
-        self.index = Index::build(&slots, keys_of(&self.slots));
-        self.loading = false;
-    }
-
     /// The entries in key order from the first key that is `from` or behind it, marks of deletions and expired ones
     /// included: the caller tells what each means for its answer.
     pub(crate) fn range(&self, from: &[u8]) -> impl Iterator<Item = &Entry> {
@@ -435,6 +341,15 @@ impl Shard {
     /// Entries whose time has come at `now_ms`, earliest first.
     pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = &Entry> {
         self.due_slots(now_ms).filter_map(|slot| self.entry(slot))
+    }
+
+    /// Up to `limit` entries that sources wrote, in no order, from slot `from` on, expired ones included, and the slot to go on
+    /// from; `None` at the end.
+    pub(crate) fn owned(&self, from: u32, limit: usize) -> (Vec<Entry>, Option<u32>) {
+        let mut slots = self.owned.range(from..);
+        let entries = slots.by_ref().take(limit);
+        let entries = entries.filter_map(|slot| self.entry(*slot)).cloned();
+        (entries.collect(), slots.next().copied())
     }
 
     /// Slots whose time has come at `now_ms`, earliest first.
@@ -454,52 +369,13 @@ impl Shard {
         found.sort_unstable();
         found
     }
-
-    /// How many entries anybody can read at `now_ms`.
-    pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
-        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
-    }
-
-    /// Numbers about this shard at `now_ms`.
-    pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
-        let table = self.table.capacity() * (size_of::<Bucket>() + 1)
-            + self.slots.capacity() * size_of::<Option<Entry>>();
-        let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
-        ShardStats {
-            live: self.live_at(now_ms),
-            entry_bytes: self.entry_bytes,
-            bytes: self.used - self.mark_bytes,
-            overhead_bytes: wide(
-                table + order + self.index.footprint() + self.free.capacity() * size_of::<u32>(),
-            ),
-            expiring: wide(self.expiry.len()),
-            marks: wide(self.tombstones.len()),
-        }
-    }
-}
-
-/// Numbers about a shard.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ShardStats {
-    /// Entries that anybody can read.
-    pub(crate) live: u64,
-    /// Bytes of the entries' allocations.
-    pub(crate) entry_bytes: u64,
-    /// What the entries cost, by the formula of [`cost`](super::cost).
-    pub(crate) bytes: u64,
-    /// Bytes of the tables around them.
-    pub(crate) overhead_bytes: u64,
-    /// Entries that expire some time.
-    pub(crate) expiring: u64,
-    /// Marks of deletions.
-    pub(crate) marks: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::map::FactsTable;
-    use crate::record::{Meta, Parts};
+    use crate::record::{Lifetime, Meta, Parts};
 
     fn entry(key: &str, revision: u64, expires_at_ms: Option<u64>) -> Entry {
         let table = FactsTable::new();
@@ -507,7 +383,7 @@ mod tests {
         let parts = Parts {
             key: key.as_bytes(),
             meta,
-            expires_at_ms,
+            lifetime: Lifetime::until(expires_at_ms),
             created_at_ms: 1,
         };
         let mut entry = Entry::reserve(&parts, 0, &table);
