@@ -59,7 +59,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("prost", &["mirror"]),
     ("croner", &["pump"]),
     ("serde_saphyr", &["config/yaml.rs"]),
-    ("prometheus_client", &["metrics.rs", "http/worker.rs"]),
+    ("prometheus_client", &["metrics", "http/worker.rs"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),
     ("sha2", &["http/token.rs"]),

@@ -9,9 +9,11 @@ use super::failures::LookupFailures;
 use super::problem::Problem;
 use super::query::Query;
 use super::shapes::{
-    LookupAnswers, LookupKey, NotModified, PartHeaders, PartOfValue, ReadConditions, WholeValue,
+    Acceptance, LookupAnswers, LookupKey, NotModified, PartHeaders, PartOfValue, ReadConditions,
+    WholeValue,
 };
-use super::{answer, conditions, pages};
+use super::{caches, conditions, pages};
+use crate::keyspace::Read;
 
 /// cachepump's own words, spelling included: clients compare them.
 const NO_PARAMETER: &str = "Parametor 'key' is not found";
@@ -26,7 +28,7 @@ const NO_KEY: &str = "key is not found";
     path = "/",
     operation_id = "lookup_value",
     tag = "values",
-    params(LookupKey, ReadConditions, PartHeaders),
+    params(LookupKey, ReadConditions, Acceptance, PartHeaders),
     responses(WholeValue, PartOfValue, NotModified, LookupAnswers, LookupFailures)
 )]
 pub(super) async fn root(call: &Call) -> Result<HttpResponse, Problem> {
@@ -41,7 +43,7 @@ pub(super) async fn root(call: &Call) -> Result<HttpResponse, Problem> {
     path = "/",
     operation_id = "head_lookup_value",
     tag = "values",
-    params(LookupKey, ReadConditions),
+    params(LookupKey, ReadConditions, Acceptance),
     responses(WholeValue, NotModified, LookupAnswers, LookupFailures)
 )]
 pub(super) async fn head_root(call: &Call) -> Result<HttpResponse, Problem> {
@@ -72,12 +74,10 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
         Ok(conditions) => conditions,
         Err(problem) => return Ok(plain(StatusCode::BAD_REQUEST, problem.detail().to_owned())),
     };
-    match values.find(key.as_bytes()).await? {
+    let Read { entry, served } = caches::read(call, values, key).await?;
+    match entry {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => {
-            let max_age = values.max_age(&entry);
-            answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
-        }
+        Some(entry) => caches::found(call, values, &conditions, entry, served.as_ref()),
     }
 }
 

@@ -1,9 +1,13 @@
 //! What the layers below refuse, as problems.
 
-use super::answer;
+use std::time::Duration;
+
+use actix_web::http::header::{self, HeaderValue};
+
 use super::code::Code;
 use super::problem::{Exceeded, Problem};
-use crate::keyspace::{Durability, Failure, Refusal};
+use super::{answer, caches};
+use crate::keyspace::{Durability, Failure, Refusal, SourceFailure};
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -63,8 +67,43 @@ impl From<Refusal> for Problem {
                 Self::new(Code::InvalidOperation, detail).exceeding(exceeded)
             }
             Refusal::ConditionFailed { current } => answer::condition_failed(current),
+            Refusal::Source(failure) => failure.into(),
+            Refusal::AnswerFull { limit } => {
+                let exceeded = Exceeded {
+                    limit: wide(limit),
+                    actual: wide(limit).saturating_add(1),
+                    setting: "limits.batch_answer_bytes",
+                };
+                Self::new(Code::AnswerTooLarge, detail).exceeding(exceeded)
+            }
             Refusal::Failed(failure) => failure.into(),
         }
+    }
+}
+
+impl From<SourceFailure> for Problem {
+    fn from(failure: SourceFailure) -> Self {
+        let detail = failure.to_string();
+        let retried_after = |problem: Self, after: Duration| {
+            // Rounded up, so that whoever obeys is not early.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            problem.with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        };
+        let status = caches::failed(&failure);
+        let problem = Self::new(caches::code(&failure), detail);
+        let problem = match failure {
+            SourceFailure::Failed { .. }
+            | SourceFailure::TimedOut { .. }
+            | SourceFailure::NotStored => problem,
+            SourceFailure::TooLarge { limit } => problem.exceeding(Exceeded {
+                limit: wide(limit),
+                actual: wide(limit).saturating_add(1),
+                setting: "source.max_bytes",
+            }),
+            SourceFailure::BreakerOpen { retry_after }
+            | SourceFailure::RateLimited { retry_after } => retried_after(problem, retry_after),
+        };
+        problem.with_header(caches::CACHE_STATUS, status)
     }
 }
 

@@ -116,6 +116,10 @@ parameters! {
         parameter("If-None-Match", ParameterIn::Header, "304 if the value has one of these ETags");
         parameter("If-Match", ParameterIn::Header, "412 unless the value has one of these ETags");
     ]
+    /// What a reader accepts where values come from a source.
+    Acceptance [
+        parameter("Cache-Control", ParameterIn::Header, "Where the keyspace has a source: `no-cache` asks it in any case, `only-if-cached` never");
+    ]
     /// Which part of a value.
     PartHeaders [
         parameter("Range", ParameterIn::Header, "One range of bytes, for example `bytes=0-99`");
@@ -201,7 +205,9 @@ macro_rules! answers {
 answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
-        .header("Expires", header("When the value leaves, where it does"));]
+        .header("Expires", header("When the value is over, where it is some time"))
+        .header("Age", header("Where the keyspace has a source: seconds since the value was written"))
+        .header("Cache-Status", header("Where the keyspace has a source: how the answer came about (RFC 9211)"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")
         .header("Content-Range", header("Which part of how many bytes"));]

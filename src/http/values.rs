@@ -12,15 +12,15 @@ use super::body::{self, Body};
 use super::budget::Hold;
 use super::call::Call;
 use super::code::Code;
-use super::failures::{BodyFailures, RangeFailures, ReadFailures, WriteFailures};
+use super::failures::{BodyFailures, RangeFailures, ValueFailures, WriteFailures};
 use super::problem::Problem;
 use super::shapes::{
-    Bytes as AnyBytes, HowDurable, Key, NotModified, PartHeaders, PartOfValue, ReadConditions,
-    Removed, Tuning, WholeValue, WriteConditions, Written,
+    Acceptance, Bytes as AnyBytes, HowDurable, Key, NotModified, PartHeaders, PartOfValue,
+    ReadConditions, Removed, Tuning, WholeValue, WriteConditions, Written,
 };
-use super::{answer, conditions, etag, key, media, parameters};
+use super::{caches, conditions, etag, key, media, parameters};
 use crate::keyspace::{
-    Acknowledged, Change, Draft, MediaType, Outcome, Stored, Ttl, Value, Values,
+    Acknowledged, Change, Draft, MediaType, Outcome, Read, Stored, Ttl, Value, Values,
 };
 
 /// Read a value
@@ -31,8 +31,8 @@ use crate::keyspace::{
     path = "/v1/{key}",
     operation_id = "get_value",
     tag = "values",
-    params(Key, ReadConditions, PartHeaders),
-    responses(WholeValue, PartOfValue, NotModified, ReadFailures, RangeFailures)
+    params(Key, ReadConditions, Acceptance, PartHeaders),
+    responses(WholeValue, PartOfValue, NotModified, ValueFailures, RangeFailures)
 )]
 pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     read(call, call.values()?, default_key(call)?).await
@@ -46,8 +46,8 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     path = "/v1/{key}",
     operation_id = "head_value",
     tag = "values",
-    params(Key, ReadConditions),
-    responses(WholeValue, NotModified, ReadFailures)
+    params(Key, ReadConditions, Acceptance),
+    responses(WholeValue, NotModified, ValueFailures)
 )]
 pub(super) async fn head(call: &Call) -> Result<HttpResponse, Problem> {
     read(call, call.values()?, default_key(call)?).await
@@ -61,9 +61,11 @@ pub(super) async fn read(
 ) -> Result<HttpResponse, Problem> {
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
-    let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
-    let max_age = values.max_age(&entry);
-    answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
+    let Read { entry, served } = caches::read(call, values, &key).await?;
+    match entry {
+        Some(entry) => caches::found(call, values, &conditions, entry, served.as_ref()),
+        None => Err(caches::nothing(absent(), served.as_ref())),
+    }
 }
 
 /// Write a value

@@ -33,7 +33,7 @@ pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
 pub use role::Role;
-pub use through::Through;
+pub use through::{Accepts, Forwarded, Read, Served, SourceFailure, Stale, Through};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
 use role::Roles;
@@ -90,6 +90,11 @@ impl Keyspaces {
     /// What the keyspace called `name` does beside keeping values.
     pub fn role(&self, name: &str) -> Role {
         self.roles.of(name)
+    }
+
+    /// Breaks off everything that is being fetched: whoever waits for it is told so.
+    pub fn end_fetches(&self) {
+        self.roles.end();
     }
 
     /// The values of the keyspace `default`, which always exists.

@@ -37,6 +37,16 @@ impl Roles {
         by_name.get(keyspace).cloned().unwrap_or_default()
     }
 
+    /// Breaks off whatever is under way.
+    pub(super) fn end(&self) {
+        for role in self.by_name.load().values() {
+            match role {
+                Role::Plain => {}
+                Role::Through(through) => through.end(),
+            }
+        }
+    }
+
     /// Replaces them all. What is left behind has no effect any more when this returns.
     pub(super) async fn set(&self, by_name: BTreeMap<String, Role>) {
         let before = self.by_name.load_full();

@@ -153,7 +153,10 @@ impl Life {
             return Err(closed_because(keyspaces, refused.into()).await);
         }
         let movement = &self.movement;
-        movement.set_roles(&self.reload.options, &keyspaces).await;
+        let metrics = self.service.metrics();
+        movement
+            .set_roles(&self.reload.options, &keyspaces, metrics)
+            .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -166,6 +169,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                keyspaces.end_fetches();
                 Err(ServerError::Lost { reason })
             }
         }
@@ -188,7 +192,7 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. The store makes everything durable and ends.
+    /// 3. What moves by itself ends, and the store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
     async fn drain(mut self, keyspaces: Keyspaces) -> Result<(), ServerError> {
@@ -205,6 +209,7 @@ impl Life {
             () = self.stopper.drain() => {}
             () = self.stop.asked_again() => {}
         }
+        keyspaces.end_fetches();
         let closed = on_a_thread("close", move || keyspaces.close())?;
         tokio::select! {
             closed = found(closed) => closed.map_err(|error| ServerError::Close { reason: error.reason })?,

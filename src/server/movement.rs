@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::Options;
 use crate::keyspace::{Keyspaces, Role, Through};
+use crate::metrics::Metrics;
 use crate::outbound::{Outbound, OutboundError};
+use crate::source::Sources;
 
 /// Everything that reaches out.
 #[derive(Debug)]
@@ -30,13 +32,21 @@ impl Movement {
 
     /// Gives every keyspace the role that the options say. A keyspace that reads through as before goes on with what is under
     /// way; of another one nothing that is under way is stored any more.
-    pub(super) async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
+    pub(super) async fn set_roles(
+        &self,
+        options: &Options,
+        keyspaces: &Keyspaces,
+        metrics: &Metrics,
+    ) {
+        let sources = Sources::new(self.outbound.clone());
         let mut roles = BTreeMap::new();
         for (name, through) in &options.through {
             let role = match keyspaces.role(name) {
                 Role::Through(known) if known.options() == through => Role::Through(known),
                 Role::Plain | Role::Through(_) => {
-                    Role::Through(Arc::new(Through::new(through.clone())))
+                    let figures = metrics.through.of(name);
+                    let through = Through::new(name, through.clone(), sources.clone(), figures);
+                    Role::Through(Arc::new(through))
                 }
             };
             roles.insert(name.clone(), role);

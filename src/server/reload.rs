@@ -288,7 +288,8 @@ impl Reload {
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
-        movement.set_roles(&options, parts.keyspaces).await;
+        let metrics = parts.service.metrics();
+        movement.set_roles(&options, parts.keyspaces, metrics).await;
         swap(&options, parts);
         logging::set_level(level);
         let changed = differing(&self.words, &words);

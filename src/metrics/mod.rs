@@ -1,6 +1,8 @@
 //! What is counted, and its text. Handles are made once, so that counting is one atomic addition. It must not know what
 //! is being counted for: whoever does the work counts it.
 
+mod through;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// A number of events, counted by whoever holds it.
 pub use prometheus_client::metrics::counter::Counter;
+pub use through::{OneMore, ThroughFigures, ThroughMetrics};
 
 /// Labels of an answered request.
 type Labels = Vec<(&'static str, String)>;
@@ -38,6 +41,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// Figures of the configuration.
     pub config: ConfigMetrics,
+    /// Figures of keyspaces that read through.
+    pub through: ThroughMetrics,
 }
 
 /// Figures of the configuration.
@@ -360,6 +365,8 @@ impl Metrics {
         store.register(&mut registry);
         let config = ConfigMetrics::default();
         config.register(&mut registry);
+        let through = ThroughMetrics::default();
+        through.register(&mut registry);
         Self {
             registry,
             requests,
@@ -368,6 +375,7 @@ impl Metrics {
             http,
             store,
             config,
+            through,
         }
     }
 
