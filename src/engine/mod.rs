@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use embedded::simulated::Simulated;
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
 pub use media::MediaType;

@@ -29,7 +29,6 @@ pub use options::{
     BeneathOptions, Breaker, FileOptions, HttpOptions, Origin, RateLimit, SqlOptions,
     ThroughOptions,
 };
-pub use template::check_endpoint;
 
 /// How much one fetch may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

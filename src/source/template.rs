@@ -8,15 +8,6 @@ use crate::outbound::Url;
 /// What stands for the key.
 const KEY: &str = "{key}";
 
-/// Says what is wrong with an endpoint, where something is: it has to be an address of http or https whose host, user and
-/// port do not depend on a key.
-///
-/// # Errors
-/// A sentence's end: "is no address", say.
-pub fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
-    Template::new(endpoint).map(drop)
-}
-
 /// An endpoint with the places of the key in it.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -29,6 +20,7 @@ pub(super) struct Template {
 }
 
 impl Template {
+    /// Refuses what is no address of http or https, and one whose host, user or port would depend on a key.
     pub(super) fn new(endpoint: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = endpoint.split_once("://").ok_or("is no address")?;
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -177,10 +169,11 @@ mod tests {
             ("http://{key}@h/", "has {key} before its path"),
             ("{key}://h/", "has {key} before its path"),
         ] {
-            assert_eq!(check_endpoint(endpoint), Err(why), "{endpoint}");
+            let refused = Template::new(endpoint).unwrap_err();
+            assert_eq!(refused, why, "{endpoint}");
         }
         for endpoint in ["http://h", "HTTPS://h?{key}", "http://[::1]:1/{key}"] {
-            assert_eq!(check_endpoint(endpoint), Ok(()), "{endpoint}");
+            assert!(of(endpoint, "a").is_some(), "{endpoint}");
         }
     }
 

@@ -5,6 +5,8 @@ mod entries;
 mod keyspaces;
 mod operations;
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;
 mod watching;
 mod words;

@@ -9,6 +9,8 @@ mod keeping;
 mod negatives;
 mod reading;
 mod served;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::sync::Arc;
