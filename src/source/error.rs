@@ -66,6 +66,14 @@ pub enum FetchError {
         /// The database's code for it, of `SQLSTATE` as a rule.
         code: Option<String>,
     },
+    /// The key is compared with something that no key can be taken for.
+    #[error(
+        "the key is compared with the type {type_name}: let the query cast it from text, as in $1::text"
+    )]
+    Parameter {
+        /// The type, as the database calls it.
+        type_name: String,
+    },
     /// The column is of a type that has no usual text.
     #[error("the column is of the type {type_name}: let the query cast it to text")]
     Column {
@@ -101,7 +109,7 @@ impl FetchError {
                 "the source is not set up well".to_owned()
             }
             Self::Unreadable { .. } => "the source's file cannot be read".to_owned(),
-            Self::Database { .. } | Self::Column { .. } => {
+            Self::Database { .. } | Self::Column { .. } | Self::Parameter { .. } => {
                 "the source's database did not answer the query".to_owned()
             }
         }
@@ -123,7 +131,8 @@ impl FetchError {
             | Self::Password(_)
             | Self::Unreadable { .. }
             | Self::Address(_)
-            | Self::Column { .. } => false,
+            | Self::Column { .. }
+            | Self::Parameter { .. } => false,
         }
     }
 
@@ -141,7 +150,7 @@ impl FetchError {
                 "setup"
             }
             Self::Unreadable { .. } => "unreadable",
-            Self::Database { .. } | Self::Column { .. } => "database",
+            Self::Database { .. } | Self::Column { .. } | Self::Parameter { .. } => "database",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A real small HTTP server that a test is the source of: it says what it is told to, holds its answers back until it may give
 //! them, dies and comes again.
 
+use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -237,13 +238,10 @@ impl Shared {
 }
 
 fn write(stream: &mut TcpStream, reply: &Reply) -> io::Result<()> {
-    let mut head = format!(
-        "HTTP/1.1 {} X\r\nContent-Length: {}\r\n",
-        reply.status,
-        reply.body.len()
-    );
+    let (status, len) = (reply.status, reply.body.len());
+    let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {len}\r\n");
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(head, "{name}: {value}\r\n").unwrap();
     }
     head.push_str("\r\n");
     stream.write_all(&[head.as_bytes(), &reply.body].concat())

@@ -7,6 +7,7 @@ mod counting;
 mod crashes;
 mod directories;
 mod harness;
+mod read_through;
 mod reload;
 mod reload_keyspaces;
 mod serving;

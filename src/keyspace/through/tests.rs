@@ -279,7 +279,8 @@ async fn no_change_is_made_while_a_leader_stores() {
         tokio::task::yield_now().await;
     }
     let mut overtaking = overtaking;
-    assert!(timeout(MOMENT, &mut overtaking).await.is_err());
+    let waits = timeout(MOMENT, &mut overtaking).await;
+    assert!(waits.is_err(), "the leader still stores");
     drop(stores);
     timeout(PATIENCE, overtaking).await.unwrap().unwrap();
     assert_eq!(*leader.overtaken().await, Overtaken::Yes);

@@ -45,6 +45,13 @@ enum Found {
         /// The type.
         type_name: String,
     },
+    /// The key is compared with a column of a type that no key can be taken for.
+    KeyOfType {
+        /// The type.
+        type_name: String,
+    },
+    /// The query has no place for the key, or several.
+    NotOneParameter,
 }
 
 impl Sql {
@@ -84,16 +91,21 @@ impl Sql {
             })),
             Ok(Found::Nothing) => Ok(Fetched::Absent),
             Ok(Found::Untold { type_name }) => Err(FetchError::Column { type_name }),
+            Ok(Found::KeyOfType { type_name }) => Err(FetchError::Parameter { type_name }),
+            Ok(Found::NotOneParameter) => Err(FetchError::Database {
+                what: "the query has not exactly one parameter, which is the key: $1",
+                code: None,
+            }),
             Err(Asked::NoConnection(error)) => {
                 *self.database.lock().await = None;
-                Err(failure(&error))
+                Err(failure(&error, "the database refused the connection"))
             }
             Err(Asked::NoAnswer(error)) => {
                 if let Error::Database(said) = &error {
                     // The message may quote the query or the key.
                     tracing::debug!(message = said.message(), "the database refused the query");
                 }
-                Err(failure(&error))
+                Err(failure(&error, "the database refused the query"))
             }
         }
     }
@@ -119,9 +131,10 @@ enum Asked {
 }
 
 /// A failure without what could be secret: messages of servers quote names of users and databases, queries and keys.
-fn failure(error: &Error) -> FetchError {
+/// `otherwise` is what it is called where the database's code tells no more.
+fn failure(error: &Error, otherwise: &'static str) -> FetchError {
     if let Error::Database(said) = error {
-        return refused(&**said);
+        return refused(&**said, otherwise);
     }
     let known = [
         (
@@ -151,7 +164,7 @@ fn failure(error: &Error) -> FetchError {
     }
 }
 
-fn refused(said: &dyn DatabaseError) -> FetchError {
+fn refused(said: &dyn DatabaseError, otherwise: &'static str) -> FetchError {
     let code = said.code().map(String::from);
     let class = code.as_deref().and_then(|code| code.get(..2));
     // The classes of SQLSTATE that both PostgreSQL and MySQL use. SQLite has numbers of its own.
@@ -163,7 +176,7 @@ fn refused(said: &dyn DatabaseError) -> FetchError {
         Some("42") => "the query is wrong, or not allowed",
         Some("53") => "the database has no room for the query",
         Some("57") => "the database is shutting down, or cancelled the query",
-        _ => "the database refused the query",
+        _ => otherwise,
     };
     FetchError::Database { what, code }
 }

@@ -4,29 +4,46 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sqlx::postgres::{PgTypeKind, PgValueFormat};
-use sqlx::{AssertSqlSafe, Executor as _, PgPool, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgRow, PgTypeInfo, PgTypeKind, PgValueFormat};
+use sqlx::{
+    AssertSqlSafe, Either, Encode, Error, Executor as _, PgPool, Postgres, Row as _,
+    SqlSafeStr as _, Statement as _, Type, TypeInfo as _, ValueRef as _,
+};
 
 use super::{Asked, Found, numbers, times};
 
 pub(super) async fn ask(pool: &PgPool, query: &Arc<str>, key: &str) -> Result<Found, Asked> {
-    // There is no such text there.
-    if key.contains('\0') {
-        return Ok(Found::Nothing);
-    }
     let mut connection = pool.acquire().await.map_err(Asked::NoConnection)?;
-    let query = sqlx::query(AssertSqlSafe(Arc::clone(query))).bind(key);
-    let row = connection.fetch_optional(query).await;
-    let Some(row) = row.map_err(Asked::NoAnswer)? else {
-        return Ok(Found::Nothing);
+    // The server says what the query compares the key with. Each connection asks it once.
+    let query = AssertSqlSafe(Arc::clone(query)).into_sql_str();
+    let prepared = connection.prepare(query).await;
+    let prepared = prepared.map_err(Asked::NoAnswer)?;
+    let of_type = match prepared.parameters() {
+        Some(Either::Left([of_type])) => of_type.clone(),
+        _ => return Ok(Found::NotOneParameter),
     };
-    let value = row.try_get_raw(0).map_err(Asked::NoAnswer)?;
+    let parameter = match Parameter::of(key, of_type) {
+        Ok(parameter) => parameter,
+        Err(found) => return Ok(found),
+    };
+    let row = connection
+        .fetch_optional(prepared.query().bind(parameter))
+        .await;
+    match row.map_err(Asked::NoAnswer)? {
+        None => Ok(Found::Nothing),
+        Some(row) => first(&row).map_err(Asked::NoAnswer),
+    }
+}
+
+fn first(row: &PgRow) -> Result<Found, Error> {
+    let value = row.try_get_raw(0)?;
     let Ok(bytes) = value.as_bytes() else {
         return Ok(Found::Nothing);
     };
     let of_type = value.type_info();
-    let is_text =
-        value.format() == PgValueFormat::Text || matches!(of_type.kind(), PgTypeKind::Enum(_));
+    let is_text = value.format() == PgValueFormat::Text || is_enumeration(&of_type);
     let name = of_type.name();
     let told = if is_text {
         Some(bytes.to_vec())
@@ -39,6 +56,92 @@ pub(super) async fn ask(pool: &PgPool, query: &Arc<str>, key: &str) -> Result<Fo
         },
         Found::Column,
     ))
+}
+
+fn is_enumeration(of_type: &PgTypeInfo) -> bool {
+    matches!(of_type.kind(), PgTypeKind::Enum(_))
+}
+
+/// A key as the query wants it, in the server's binary form.
+struct Parameter {
+    of_type: PgTypeInfo,
+    bytes: Vec<u8>,
+}
+
+impl Parameter {
+    /// `key` as a value of that type. A key that is none is equal to none, so nothing is found.
+    fn of(key: &str, of_type: PgTypeInfo) -> Result<Self, Found> {
+        let bytes = match of_type.name() {
+            "INT2" => key.parse::<i16>().ok().map(|n| high_first(n.to_le_bytes())),
+            "INT4" => key.parse::<i32>().ok().map(|n| high_first(n.to_le_bytes())),
+            "INT8" => key.parse::<i64>().ok().map(|n| high_first(n.to_le_bytes())),
+            "OID" => key.parse::<u32>().ok().map(|n| high_first(n.to_le_bytes())),
+            "UUID" => bytes_of_uuid(key),
+            "BYTEA" => Some(key.as_bytes().to_vec()),
+            name if is_text(name) || is_enumeration(&of_type) => {
+                // There is no such text there.
+                (!key.contains('\0')).then(|| key.as_bytes().to_vec())
+            }
+            name => {
+                let type_name = name.to_owned();
+                return Err(Found::KeyOfType { type_name });
+            }
+        };
+        match bytes {
+            Some(bytes) => Ok(Self { of_type, bytes }),
+            None => Err(Found::Nothing),
+        }
+    }
+}
+
+impl Type<Postgres> for Parameter {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Parameter {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(&self.bytes);
+        Ok(IsNull::No)
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(self.of_type.clone())
+    }
+}
+
+/// Whether the binary form of a type is text.
+fn is_text(type_name: &str) -> bool {
+    matches!(
+        type_name,
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" | "JSON" | "XML" | "citext"
+    )
+}
+
+fn high_first<const N: usize>(mut bytes: [u8; N]) -> Vec<u8> {
+    bytes.reverse();
+    bytes.to_vec()
+}
+
+/// The bytes of a UUID in its usual form: 32 digits, and four hyphens among them.
+fn bytes_of_uuid(text: &str) -> Option<Vec<u8>> {
+    let hyphens: Vec<usize> = text.match_indices('-').map(|(place, _)| place).collect();
+    if text.len() != 36 || hyphens != [8, 13, 18, 23] {
+        return None;
+    }
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|letter| *letter != '-')
+        .map(|letter| letter.to_digit(16))
+        .collect::<Option<_>>()?;
+    digits
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The usual text of a value; `None` where there is none that everybody agrees on.
@@ -146,5 +249,46 @@ mod tests {
         assert_eq!(told("INT4", &[0; 3]), None);
         assert_eq!(told("UUID", &[0; 15]), None);
         assert_eq!(told("JSONB", &[]), None);
+    }
+
+    fn parameter(key: &str, of_type: &str) -> Option<Vec<u8>> {
+        let of_type = match of_type {
+            "INT4" => <i32 as Type<Postgres>>::type_info(),
+            "INT8" => <i64 as Type<Postgres>>::type_info(),
+            "BYTEA" => <[u8] as Type<Postgres>>::type_info(),
+            _ => <str as Type<Postgres>>::type_info(),
+        };
+        Parameter::of(key, of_type)
+            .ok()
+            .map(|parameter| parameter.bytes)
+    }
+
+    #[test]
+    fn a_key_is_sent_as_what_it_is_compared_with() {
+        assert_eq!(parameter("256", "INT4").unwrap(), [0, 0, 1, 0]);
+        assert_eq!(parameter("-1", "INT8").unwrap(), [255; 8]);
+        assert_eq!(parameter("gr\u{fc}n", "TEXT").unwrap(), b"gr\xC3\xBCn");
+        assert_eq!(parameter("a\0", "BYTEA").unwrap(), b"a\0");
+        // These are equal to nothing.
+        for key in ["", "x", "1.0", "2147483648", " 1"] {
+            assert_eq!(parameter(key, "INT4"), None, "{key:?}");
+        }
+        assert_eq!(parameter("a\0", "TEXT"), None);
+    }
+
+    #[test]
+    fn a_uuid_is_read_in_its_usual_form_alone() {
+        let text = "00112233-4455-6677-8899-AAbbccddeeff";
+        let bytes = bytes_of_uuid(text).unwrap();
+        assert_eq!(uuid(bytes.try_into().unwrap()), text.to_lowercase());
+        for text in [
+            "",
+            "00112233445566778899aabbccddeeff",
+            "0011223-34455-6677-8899-aabbccddeeff",
+            "00112233-4455-6677-8899-aabbccddeefg",
+            "00112233-4455-6677-8899-aabbccddeef\u{e9}",
+        ] {
+            assert_eq!(bytes_of_uuid(text), None, "{text}");
+        }
     }
 }

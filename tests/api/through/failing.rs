@@ -105,7 +105,6 @@ fn one_fetch_tries_whether_the_source_has_recovered() {
     origin.hold();
     origin.say(|_| Reply::ok("well"));
     // The first that is let through is held back, and nobody else is let through meanwhile.
-    let mut probe = None;
     server.wait_until(|server| {
         let mut client = server.connect();
         client.write_request("GET", &at("probe"), &[], b"");
@@ -120,7 +119,6 @@ fn one_fetch_tries_whether_the_source_has_recovered() {
         other.assert_problem(503, "breaker_open");
     }
     assert_eq!(origin.count(), 2);
-    probe.get_or_insert_with(|| server.connect());
     origin.release();
     server.wait_for("standpipe_read_through_breaker{keyspace=\"users\"}", 0);
     assert_eq!(get(&server, "a").text(), "well");

@@ -76,7 +76,7 @@ fn an_absence_that_a_client_has_overtaken_is_not_remembered_and_takes_nothing_aw
     let origin = Origin::saying(|_| Reply::status(404));
     origin.hold();
     let server = server(&origin, |setup| {
-        setup.source.negative_ttl = Some(LONG * 100)
+        setup.source.negative_ttl = Some(LONG * 100);
     });
     let mut client = server.connect();
     client.write_request("GET", &at("a"), &[], b"");

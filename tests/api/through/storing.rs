@@ -1,5 +1,7 @@
 //! What is fetched is stored as the source and the keyspace say, and a client's own value as the client says.
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde_json::Value;
 use standpipe::outbound::Secret;
 use standpipe::server::Eviction;
@@ -79,7 +81,7 @@ fn what_is_soon_over_says_so_and_how_old_it_is() {
     let origin = Origin::start();
     let server = server(&origin, |setup| {
         setup.policy.ttl = Some(Duration::from_secs(1_000));
-        setup.policy.client_max_age = Some(Duration::from_secs(60));
+        setup.policy.client_max_age = Some(Duration::from_mins(1));
         setup.source.stale_if_error = Some(Duration::from_secs(5_000));
     });
     let answer = get(&server, "a");
@@ -91,8 +93,8 @@ fn what_is_soon_over_says_so_and_how_old_it_is() {
     // It leaves much later than it is over.
     let expires = answer.header("expires").unwrap();
     let leaves = entry["expires_at"].as_str().unwrap();
-    let over: jiff::Timestamp = jiff::fmt::rfc2822::parse(expires).unwrap().timestamp();
-    let left = leaves.parse::<jiff::Timestamp>().unwrap().as_second() - over.as_second();
+    let over = rfc2822::parse(expires).unwrap().timestamp();
+    let left = leaves.parse::<Timestamp>().unwrap().as_second() - over.as_second();
     assert!((4_999..=5_001).contains(&left), "{expires} {leaves}");
 }
 
