@@ -12,7 +12,7 @@ use super::call::Call;
 use super::code::Code;
 use super::problem::Problem;
 use crate::keyspace::{
-    Accepts, Conditions, Entry, Forwarded, Read, Served, SourceFailure, Stale, Values,
+    Accepts, Conditions, Entry, Forwarded, Served, SourceFailure, Stale, Values,
 };
 
 /// How an answer came about.
@@ -20,18 +20,6 @@ pub(super) const CACHE_STATUS: HeaderName = header::CACHE_STATUS;
 
 /// What this cache calls itself.
 const NAME: &str = "standpipe";
-
-/// Reads `key` as the request asks for it.
-#[inline]
-pub(super) async fn read(call: &Call, values: &Values, key: &str) -> Result<Read, Problem> {
-    // Where nothing is fetched there is nothing to choose from.
-    let accepts = if values.reads_through() {
-        accepts(call.headers())
-    } else {
-        Accepts::Anything
-    };
-    Ok(values.read(key, accepts).await?)
-}
 
 /// The answer to a read that found `entry`.
 #[inline]
@@ -70,7 +58,7 @@ pub(super) fn nothing(problem: Problem, served: Option<&Served>) -> Problem {
 }
 
 /// What the reader accepts. Other directives are for other caches: a value is as fresh as the keyspace says.
-fn accepts(headers: &HeaderMap) -> Accepts {
+pub(super) fn accepts(headers: &HeaderMap) -> Accepts {
     let has = |wanted: &str| {
         let lines = headers.get_all(header::CACHE_CONTROL);
         let mut directives = lines

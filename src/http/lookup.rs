@@ -74,7 +74,8 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
         Ok(conditions) => conditions,
         Err(problem) => return Ok(plain(StatusCode::BAD_REQUEST, problem.detail().to_owned())),
     };
-    let Read { entry, served } = caches::read(call, values, key).await?;
+    let accepts = || caches::accepts(call.headers());
+    let Read { entry, served } = values.read(key, accepts).await?;
     match entry {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
         Some(entry) => caches::found(call, values, &conditions, entry, served.as_ref()),

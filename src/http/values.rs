@@ -61,7 +61,8 @@ pub(super) async fn read(
 ) -> Result<HttpResponse, Problem> {
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
-    let Read { entry, served } = caches::read(call, values, &key).await?;
+    let accepts = || caches::accepts(call.headers());
+    let Read { entry, served } = values.read(&key, accepts).await?;
     match entry {
         Some(entry) => caches::found(call, values, &conditions, entry, served.as_ref()),
         None => Err(caches::nothing(absent(), served.as_ref())),

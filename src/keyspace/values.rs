@@ -240,9 +240,14 @@ impl Values {
         Ok(self.entries.find(key).await?)
     }
 
-    /// The entry of `key`, from wherever this keyspace has its values.
+    /// The entry of `key`, from wherever this keyspace has its values. What the reader accepts is asked only where there is a
+    /// choice.
     #[inline]
-    pub async fn read(&self, key: &str, accepts: Accepts) -> Result<Read, Refusal> {
+    pub async fn read(
+        &self,
+        key: &str,
+        accepts: impl FnOnce() -> Accepts,
+    ) -> Result<Read, Refusal> {
         match self.role() {
             Role::Plain => Ok(Read {
                 entry: self.find(key.as_bytes()).await?,
@@ -251,17 +256,9 @@ impl Values {
             // Apart, so that what seldom happens takes no room in what mostly does.
             Role::Through(through) => {
                 self.check_key(key.as_bytes())?;
+                let accepts = accepts();
                 Box::pin(through.read(self, key, accepts)).await
             }
-        }
-    }
-
-    /// Whether a reader may say what it accepts: where values come from a source.
-    #[inline]
-    pub fn reads_through(&self) -> bool {
-        match self.role() {
-            Role::Plain => false,
-            Role::Through(_) => true,
         }
     }
 
@@ -301,10 +298,11 @@ impl Values {
     /// Until when a value is there and fresh that is to be kept for `ttl` from now. Where values come from a source, one that is
     /// kept as by default is one of those: its time is over before it leaves.
     fn lifetime(&self, ttl: Ttl) -> Lifetime {
-        if let (Ttl::Unspecified, Role::Through(through)) = (ttl, self.role()) {
-            let now_ms = self.engine.now_ms();
-            let ttl = self.entries.default_ttl();
-            return ttl.map_or_else(Lifetime::default, |ttl| through.lasting(ttl, now_ms));
+        if ttl == Ttl::Unspecified
+            && let Some(ttl) = self.entries.default_ttl()
+            && let Role::Through(through) = self.role()
+        {
+            return through.lasting(ttl, self.engine.now_ms());
         }
         Lifetime::until(self.expiry(ttl))
     }

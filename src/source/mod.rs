@@ -14,6 +14,7 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ impl Sources {
 
     /// What a file of the operator's holds.
     pub fn file(&self, options: &FileOptions, bounds: Bounds) -> Source {
-        self.source(Kind::File(options.clone()), bounds)
+        let path = options.path.clone();
+        self.source(Kind::File(path, file::Readers::new()), bounds)
     }
 
     /// What a key that is absent stands for.
@@ -151,7 +153,7 @@ impl Sources {
             Origin::Http(http) => self.http(http, bounds),
             Origin::File(beneath) => {
                 let beneath = beneath::Beneath::new(beneath);
-                self.source(Kind::Beneath(beneath), bounds)
+                self.source(Kind::Beneath(beneath, file::Readers::new()), bounds)
             }
             Origin::Sql(sql) => {
                 // Whoever may fetch has a connection: nobody waits for one.
@@ -191,8 +193,8 @@ pub struct Source {
 enum Kind {
     Fixed(Bytes),
     Http(Box<http::Http>),
-    File(FileOptions),
-    Beneath(beneath::Beneath),
+    File(PathBuf, file::Readers),
+    Beneath(beneath::Beneath, file::Readers),
     Sql(Box<sql::Sql>),
 }
 
@@ -234,13 +236,13 @@ impl Kind {
         match self {
             Self::Fixed(bytes) => Ok(Fetched::Value(Value::of(bytes.clone()))),
             Self::Http(http) => http.fetch(key, known, most).await,
-            Self::File(options) => {
-                let path = options.path.clone();
-                apart(move || file::read(&path, most)).await
+            Self::File(path, readers) => {
+                let path = path.clone();
+                readers.run(move || file::read(&path, most)).await
             }
-            Self::Beneath(beneath) => match beneath.place(key.unwrap_or_default()) {
+            Self::Beneath(beneath, readers) => match beneath.place(key.unwrap_or_default()) {
                 None => Ok(Fetched::Absent),
-                Some(place) => apart(move || place.read(most)).await,
+                Some(place) => readers.run(move || place.read(most)).await,
             },
             Self::Sql(sql) => sql.fetch(key.unwrap_or_default(), most).await,
         }

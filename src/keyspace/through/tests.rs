@@ -64,7 +64,7 @@ impl Stage {
     /// Begins a read of `key` and returns once the source has been asked for it.
     async fn ask(&self, key: &'static str) -> (Reading, TcpStream) {
         let values = self.values().clone();
-        let reading = async move { values.read(key, Accepts::Anything).await };
+        let reading = async move { values.read(key, Accepts::default).await };
         let reading = tokio::spawn(reading);
         let (mut asked, _) = self.source.accept().await.unwrap();
         let mut head = Vec::new();
@@ -195,7 +195,7 @@ async fn what_left_by_itself_while_it_was_renewed_makes_way_for_what_was_fetched
     let stage = Stage::new().await;
     put(stage.values(), "a", b"old").await;
     let values = stage.values().clone();
-    let reading = tokio::spawn(async move { values.read("a", Accepts::Fetched).await });
+    let reading = tokio::spawn(async move { values.read("a", || Accepts::Fetched).await });
     let (mut asked, _) = stage.source.accept().await.unwrap();
     asked.read_u8().await.unwrap();
     // As it does when others need its room, or its time is over: nobody tells the flight.
