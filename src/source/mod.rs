@@ -7,6 +7,8 @@ mod file;
 mod http;
 mod lifetime;
 mod options;
+#[cfg(test)]
+pub(crate) mod plain;
 mod sql;
 mod template;
 #[cfg(test)]

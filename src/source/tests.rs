@@ -11,17 +11,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::plain::sources;
 use super::*;
-use crate::outbound::{Auth, HeaderMap, Method, Options, Secret};
+use crate::outbound::{Auth, Method, Secret};
 
 const PATIENT: Bounds = Bounds {
     timeout: Duration::from_secs(20),
     bytes: 100,
 };
-
-fn sources() -> Sources {
-    Sources::new(Outbound::start(Options::default()).unwrap())
-}
 
 fn nothing() -> Validators {
     Validators::default()
@@ -71,19 +68,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-fn plain(endpoint: String) -> HttpOptions {
-    HttpOptions {
-        endpoint,
-        method: Method::GET,
-        headers: HeaderMap::new(),
-        auth: None,
-        body: None,
-        ca: None,
-    }
-}
-
 async fn get(address: SocketAddr, known: &Validators) -> Result<Fetched, FetchError> {
-    let source = sources().http(&plain(format!("http://{address}/x")), PATIENT);
+    let source = sources().http(&plain::get(format!("http://{address}/x")), PATIENT);
     source.fetch(None, known).await
 }
 
@@ -135,7 +121,7 @@ async fn an_answer_is_a_value_with_what_was_said_of_it() {
 #[tokio::test]
 async fn a_request_is_sent_as_the_operator_said_it() {
     let (address, mut asked) = answering(&["HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n"]).await;
-    let mut options = plain(format!("http://{address}/q?k={{key}}"));
+    let mut options = plain::get(format!("http://{address}/q?k={{key}}"));
     options.method = Method::POST;
     options.body = Some("SELECT 1\n".to_owned());
     options
@@ -201,7 +187,10 @@ async fn only_two_statuses_say_that_there_is_no_value() {
         "HTTP/1.1 500 X\r\nContent-Length: 3\r\n\r\nbad",
     ])
     .await;
-    let source = sources().http(&plain(format!("http://{address}/secret?hunter2")), PATIENT);
+    let source = sources().http(
+        &plain::get(format!("http://{address}/secret?hunter2")),
+        PATIENT,
+    );
     for _ in 0..2 {
         let fetched = source.fetch(None, &nothing()).await;
         assert_eq!(fetched.unwrap(), Fetched::Absent);
@@ -220,7 +209,10 @@ async fn only_two_statuses_say_that_there_is_no_value() {
 #[tokio::test]
 async fn a_key_that_would_lead_up_is_absent_and_nobody_is_asked() {
     let (address, mut asked) = answering(&["HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n"]).await;
-    let source = sources().http(&plain(format!("http://{address}/users/{{key}}")), PATIENT);
+    let source = sources().http(
+        &plain::get(format!("http://{address}/users/{{key}}")),
+        PATIENT,
+    );
     for key in [".", ".."] {
         let fetched = source.fetch(Some(key), &nothing()).await;
         assert_eq!(fetched.unwrap(), Fetched::Absent);
@@ -238,7 +230,7 @@ async fn whoever_hangs_is_given_up_in_time_and_what_is_too_large_is_not_taken() 
     let (address, _asked) = answering(&["HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\nhel"]).await;
     let after = Duration::from_millis(100);
     let bounded = |timeout, bytes| {
-        let options = plain(format!("http://{address}/"));
+        let options = plain::get(format!("http://{address}/"));
         let source = sources().http(&options, Bounds { timeout, bytes });
         async move { source.fetch(None, &nothing()).await.unwrap_err() }
     };
@@ -260,7 +252,7 @@ async fn failures_show_neither_addresses_nor_passwords() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let folder = tempfile::tempdir().unwrap();
-    let mut gone = plain(format!("http://{address}/hunter2?hunter2#hunter2"));
+    let mut gone = plain::get(format!("http://{address}/hunter2?hunter2#hunter2"));
     gone.auth = Some(Auth {
         user: "hunter2".to_owned(),
         password: Secret::Given("hunter2".into()),
@@ -273,7 +265,7 @@ async fn failures_show_neither_addresses_nor_passwords() {
         endpoint: "http://169.254.169.254/hunter2".to_owned(),
         ..gone.clone()
     };
-    let nowhere = plain("hunter2".to_owned());
+    let nowhere = plain::get("hunter2".to_owned());
     for (options, kind) in [
         (gone, "unreachable"),
         (locked, "setup"),
@@ -343,26 +335,14 @@ async fn a_file_is_taken_to_its_limit_and_not_one_byte_further() {
 
 /// A source beneath `root`.
 fn beneath(root: &Path, path: &str) -> Source {
-    Sources::through(
-        &sources(),
-        &ThroughOptions {
-            origin: Origin::File(BeneathOptions {
-                root: root.to_owned(),
-                path: path.to_owned(),
-            }),
-            timeout: PATIENT.timeout,
-            max_bytes: PATIENT.bytes,
-            honour_source: false,
-            negative_ttl: None,
-            negative_keys: 0,
-            stale_while_revalidate: None,
-            stale_if_error: None,
-            max_concurrency: 1,
-            rate_limit: None,
-            breaker: None,
-            refresh_ahead: None,
-        },
-    )
+    let origin = Origin::File(BeneathOptions {
+        root: root.to_owned(),
+        path: path.to_owned(),
+    });
+    sources().through(&ThroughOptions {
+        max_bytes: PATIENT.bytes,
+        ..plain::through(origin)
+    })
 }
 
 #[tokio::test]

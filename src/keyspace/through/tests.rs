@@ -2,7 +2,6 @@
 //! breaks off. The source is a socket that the test answers by hand.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +12,7 @@ use super::*;
 use crate::engine::Simulated;
 use crate::keyspace::{Change, Keyspaces, Options, Refusal, Role, Values};
 use crate::metrics::ThroughMetrics;
-use crate::outbound::{self, HeaderMap, Method, Outbound};
-use crate::source::{HttpOptions, Origin};
+use crate::source::{Origin, plain};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Long enough for what waits for nothing.
@@ -38,11 +36,14 @@ impl Stage {
             keyspaces: 10,
         };
         let keyspaces = Keyspaces::new(machine.engine(), options);
-        let outbound = Outbound::start(outbound::Options::default()).unwrap();
+        let endpoint = format!("http://{}/{{key}}", source.local_addr().unwrap());
         let through = Through::new(
             "default",
-            options_of(source.local_addr().unwrap()),
-            Sources::new(outbound),
+            ThroughOptions {
+                negative_ttl: Some(PATIENCE),
+                ..plain::through(Origin::Http(Box::new(plain::get(endpoint))))
+            },
+            plain::sources(),
             ThroughMetrics::default().of("default"),
         );
         let through = Arc::new(through);
@@ -86,30 +87,6 @@ async fn answer(mut asked: TcpStream, body: &str) {
     let len = body.len();
     let answer = format!("HTTP/1.1 200 X\r\nContent-Length: {len}\r\n\r\n{body}");
     asked.write_all(answer.as_bytes()).await.unwrap();
-}
-
-fn options_of(address: SocketAddr) -> ThroughOptions {
-    ThroughOptions {
-        origin: Origin::Http(Box::new(HttpOptions {
-            endpoint: format!("http://{address}/{{key}}"),
-            method: Method::GET,
-            headers: HeaderMap::new(),
-            auth: None,
-            body: None,
-            ca: None,
-        })),
-        timeout: PATIENCE,
-        max_bytes: 1 << 20,
-        honour_source: false,
-        negative_ttl: Some(PATIENCE),
-        negative_keys: 10,
-        stale_while_revalidate: None,
-        stale_if_error: None,
-        max_concurrency: 10,
-        rate_limit: None,
-        breaker: None,
-        refresh_ahead: None,
-    }
 }
 
 fn fetched(read: &Read) -> (&[u8], bool) {

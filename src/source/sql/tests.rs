@@ -7,8 +7,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _};
 
 use super::*;
-use crate::outbound::Options;
-use crate::source::{Origin, Source, Sources, ThroughOptions, Validators};
+use crate::source::{Origin, Source, ThroughOptions, Validators, plain};
 
 const SCHEMA: &str = "
     CREATE TABLE v (key TEXT PRIMARY KEY, value);
@@ -27,26 +26,15 @@ async fn filled(path: &Path) -> String {
 }
 
 fn source(url: &str, query: &str) -> Source {
-    let options = ThroughOptions {
-        origin: Origin::Sql(SqlOptions {
-            url: Secret::Given(url.into()),
-            query: query.to_owned(),
-            content_type: "text/plain".to_owned(),
-        }),
-        timeout: Duration::from_secs(20),
+    let origin = Origin::Sql(SqlOptions {
+        url: Secret::Given(url.into()),
+        query: query.to_owned(),
+        content_type: "text/plain".to_owned(),
+    });
+    plain::sources().through(&ThroughOptions {
         max_bytes: 100,
-        honour_source: false,
-        negative_ttl: None,
-        negative_keys: 0,
-        stale_while_revalidate: None,
-        stale_if_error: None,
-        max_concurrency: 2,
-        rate_limit: None,
-        breaker: None,
-        refresh_ahead: None,
-    };
-    let outbound = Outbound::start(Options::default()).unwrap();
-    Sources::new(outbound).through(&options)
+        ..plain::through(origin)
+    })
 }
 
 async fn ask(source: &Source, key: &str) -> Result<Fetched, FetchError> {
