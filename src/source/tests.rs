@@ -25,7 +25,13 @@ fn nothing() -> Validators {
 }
 
 /// A server that answers each request with the next of these, the last one again and again, and tells what it was asked.
-async fn answering(answers: &'static [&'static str]) -> (SocketAddr, UnboundedReceiver<String>) {
+async fn answering(answers: &[&str]) -> (SocketAddr, UnboundedReceiver<String>) {
+    let answers = answers.iter().map(|answer| answer.as_bytes().to_vec());
+    answering_bytes(answers.collect()).await
+}
+
+async fn answering_bytes(answers: Vec<Vec<u8>>) -> (SocketAddr, UnboundedReceiver<String>) {
+    let answers = Arc::new(answers);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = unbounded_channel();
@@ -33,12 +39,13 @@ async fn answering(answers: &'static [&'static str]) -> (SocketAddr, UnboundedRe
         let answered = Arc::new(AtomicUsize::new(0));
         while let Ok((mut stream, _)) = listener.accept().await {
             let (sender, answered) = (sender.clone(), Arc::clone(&answered));
+            let answers = Arc::clone(&answers);
             tokio::spawn(async move {
                 while let Some(request) = read_request(&mut stream).await {
                     let place = answered.fetch_add(1, Ordering::Relaxed);
-                    let answer = answers[place.min(answers.len() - 1)];
+                    let answer = &answers[place.min(answers.len() - 1)];
                     let told = sender.send(request).is_ok();
-                    if !told || stream.write_all(answer.as_bytes()).await.is_err() {
+                    if !told || stream.write_all(answer).await.is_err() {
                         break;
                     }
                 }
@@ -116,6 +123,20 @@ async fn an_answer_is_a_value_with_what_was_said_of_it() {
             .unwrap()
             .starts_with("GET /x HTTP/1.1\r\n")
     );
+}
+
+#[tokio::test]
+async fn what_is_too_long_to_be_kept_with_a_value_is_left_out() {
+    let typed = |len: usize| {
+        let long = "x".repeat(len - "text/".len());
+        let answer =
+            format!("HTTP/1.1 200 X\r\nContent-Length: 0\r\nContent-Type: text/{long}\r\n\r\n");
+        answer.into_bytes()
+    };
+    let (address, _asked) = answering_bytes(vec![typed(1024), typed(1025)]).await;
+    let kept = value(get(address, &nothing()).await).media_type;
+    assert_eq!(kept.map(|text| text.len()), Some(1024));
+    assert_eq!(value(get(address, &nothing()).await).media_type, None);
 }
 
 #[tokio::test]
@@ -242,6 +263,33 @@ async fn whoever_hangs_is_given_up_in_time_and_what_is_too_large_is_not_taken() 
     let failure = bounded(PATIENT.timeout, 4).await;
     assert!(
         matches!(failure, FetchError::TooLarge { limit: 4 }),
+        "{failure}"
+    );
+}
+
+/// 50 times the letter x, as gzip has it.
+const FIFTY: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\xa8\x20\x15\x00\x00\x03\x8a\x62\xac\x32\x00\x00\x00";
+/// 20,000 zeros, as gzip has it.
+const BOMB: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xed\xc1\x31\x01\x00\x00\x00\xc2\xa0\xf5\x4f\x6d\x0d\x0f\xa0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x78\x30\x02\x53\x2f\x97\x20\x4e\x00\x00";
+
+#[tokio::test]
+async fn what_came_compressed_is_inflated_and_not_beyond_its_limit() {
+    let compressed = |body: &[u8]| {
+        let len = body.len();
+        let head =
+            format!("HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: {len}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    };
+    let (address, mut asked) = answering_bytes(vec![compressed(FIFTY), compressed(BOMB)]).await;
+    let inflated = value(get(address, &nothing()).await);
+    assert_eq!(inflated.bytes, "x".repeat(50));
+    assert_eq!(inflated.content_encoding, None);
+    let request = asked.recv().await.unwrap();
+    assert!(request.contains("accept-encoding: gzip\r\n"), "{request}");
+    assert!(BOMB.len() < PATIENT.bytes);
+    let failure = get(address, &nothing()).await.unwrap_err();
+    assert!(
+        matches!(failure, FetchError::TooLarge { limit: 100 }),
         "{failure}"
     );
 }

@@ -103,7 +103,7 @@ impl Sql {
             Err(Asked::NoAnswer(error)) => {
                 if let Error::Database(said) = &error {
                     // The message may quote the query or the key.
-                    tracing::debug!(message = said.message(), "the database refused the query");
+                    tracing::debug!(words = said.message(), "the database refused the query");
                 }
                 Err(failure(&error, "the database refused the query"))
             }
