@@ -201,6 +201,15 @@ enum Kind {
 }
 
 impl Source {
+    /// Whether there may be a value of `key`: of some it is known without asking that there is none.
+    pub fn can_have(&self, key: &str) -> bool {
+        match &*self.kind {
+            Kind::Fixed(_) | Kind::File(..) | Kind::Sql(_) => true,
+            Kind::Http(http) => http.can_have(key),
+            Kind::Beneath(beneath, _) => beneath.place(key).is_some(),
+        }
+    }
+
     /// Asks for the value, of `key` where the source has many. `known` are the validators of the value that is there already:
     /// with none, [`Fetched::NotModified`] is never answered. May be awaited on any runtime; what is given up stops.
     ///

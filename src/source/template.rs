@@ -47,12 +47,17 @@ impl Template {
         let Some(key) = key else {
             return self.parse(KEY).map(Some);
         };
-        let key = encoded(key);
-        let mut segments = self.path.split('/').filter(|text| text.contains(KEY));
-        if segments.any(|segment| is_dots(&segment.replace(KEY, &key))) {
+        if !self.leads_to(key) {
             return Ok(None);
         }
-        self.parse(&key).map(Some)
+        self.parse(&encoded(key)).map(Some)
+    }
+
+    /// Whether `key` has an address.
+    pub(super) fn leads_to(&self, key: &str) -> bool {
+        let key = encoded(key);
+        let mut segments = self.path.split('/').filter(|text| text.contains(KEY));
+        !segments.any(|segment| is_dots(&segment.replace(KEY, &key)))
     }
 
     fn parse(&self, key: &str) -> Result<Url, &'static str> {

@@ -43,14 +43,18 @@ impl Through {
         key: &str,
         accepts: Accepts,
     ) -> Result<Read, Refusal> {
-        let found = self.find(values, key).await?;
         if accepts == Accepts::Nothing {
             return Err(SourceFailure::NotStored.into());
         }
+        let found = self.find(values, key).await?;
         if accepts != Accepts::Fetched
             && let Some(read) = self.stored(values, key, &found, accepts)
         {
             return Ok(read);
+        }
+        // A fetch that asks nobody says nothing about the source either.
+        if !self.source.can_have(key) {
+            return Ok(Read::absent(Served::NegativeHit));
         }
         if accepts == Accepts::Stored {
             return Err(SourceFailure::NotStored.into());

@@ -133,3 +133,14 @@ fn a_key_that_the_source_does_not_have_is_no_failure_of_it() {
     }
     assert_eq!((origin.count(), figure(&server, "breaker")), (5, 0));
 }
+
+#[test]
+fn a_key_that_needs_no_asking_says_nothing_about_the_source() {
+    let origin = Origin::saying(|_| Reply::status(500));
+    let server = server(&origin, breaker(1, Duration::from_millis(1)));
+    get(&server, "a").assert_problem(502, "source_failed");
+    for cache_control in ["max-age=9", "no-cache", "only-if-cached"] {
+        get_with(&server, "..", cache_control).assert_problem(404, "key_not_found");
+    }
+    assert_eq!((origin.count(), figure(&server, "breaker")), (1, 2));
+}
