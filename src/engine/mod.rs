@@ -352,6 +352,13 @@ impl Engine {
         }
     }
 
+    /// What the machine's clock shows, in Unix milliseconds; it can be set, forward and back.
+    pub fn wall_ms(&self) -> u64 {
+        match self {
+            Self::Embedded(embedded) => embedded.wall_ms(),
+        }
+    }
+
     /// How it fares.
     pub fn health(&self) -> Health {
         match self {

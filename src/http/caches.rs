@@ -21,7 +21,7 @@ pub(super) const CACHE_STATUS: HeaderName = header::CACHE_STATUS;
 /// What this cache calls itself.
 const NAME: &str = "standpipe";
 
-/// The answer to a read that found `entry`.
+/// The answer to a read that found `entry`. Where a source wrote it, or may have, it tells how old it is.
 #[inline]
 pub(super) fn found(
     call: &Call,
@@ -30,26 +30,26 @@ pub(super) fn found(
     entry: Entry,
     served: Option<&Served>,
 ) -> Result<HttpResponse, Problem> {
+    let (method, headers) = (call.method(), call.headers());
     let max_age = values.max_age(&entry);
-    let Some(served) = served else {
-        return answer::of_entry(call.method(), call.headers(), conditions, entry, max_age);
+    let scheduled = call.service().age(&entry);
+    let Some(age) = scheduled.or_else(|| served.map(|_| values.age(&entry))) else {
+        return answer::of_entry(method, headers, conditions, entry, max_age);
     };
-    let age = values.age(&entry).as_secs();
-    // A client counts from when the value was written.
+    // A client takes the age off.
+    let age = age.as_secs();
     let max_age = max_age.map(|max_age| max_age.saturating_add(Duration::from_secs(age)));
-    let answer = answer::of_entry(call.method(), call.headers(), conditions, entry, max_age);
-    match answer {
-        Ok(mut response) => {
-            let headers = response.headers_mut();
-            headers.insert(header::AGE, HeaderValue::from(age));
-            headers.insert(CACHE_STATUS, status(served));
-            Ok(response)
-        }
-        Err(problem) => Err(problem.with_header(CACHE_STATUS, status(served))),
+    let answer = answer::of_entry(method, headers, conditions, entry, max_age);
+    let mut response = answer.map_err(|problem| nothing(problem, served))?;
+    let headers = response.headers_mut();
+    headers.insert(header::AGE, HeaderValue::from(age));
+    if let Some(served) = served {
+        headers.insert(CACHE_STATUS, status(served));
     }
+    Ok(response)
 }
 
-/// `problem`, which tells that nothing was found.
+/// `problem`, which tells that nothing was found, or nothing that may be shown.
 pub(super) fn nothing(problem: Problem, served: Option<&Served>) -> Problem {
     match served {
         None => problem,

@@ -139,6 +139,13 @@ failures! {
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting
         Draining DurabilityLost DiskFull
     ]
+    /// Of listing sources.
+    SourceListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of running a source.
+    SourceRunFailures [
+        InvalidKey InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost SourceNotFound
+        AlreadyRunning InvalidOperation Starting
+    ]
     /// Of the limits.
     LimitsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of the figures.

@@ -49,6 +49,7 @@ mod routes;
 mod service;
 mod shapes;
 mod shown;
+mod sources;
 mod token;
 mod ttl;
 mod ui;

@@ -74,6 +74,10 @@ pub(crate) enum Operation {
     Limits,
     /// `POST /admin/snapshot`
     Snapshot,
+    /// `GET /sources`
+    ListSources,
+    /// `POST /sources/run/{name}`
+    RunSource,
     /// `GET /docs`
     DocsRedirect,
     /// `GET /docs/...`
@@ -138,6 +142,8 @@ impl Operation {
         Self::Metrics,
         Self::Limits,
         Self::Snapshot,
+        Self::ListSources,
+        Self::RunSource,
         Self::DocsRedirect,
         Self::Docs,
         Self::ProblemPage,
@@ -177,6 +183,8 @@ impl Operation {
             Self::Metrics => "metrics",
             Self::Limits => "limits",
             Self::Snapshot => "snapshot",
+            Self::ListSources => "list_sources",
+            Self::RunSource => "run_source",
             Self::DocsRedirect | Self::Docs => "docs",
             Self::ProblemPage => "problem_page",
             Self::OpenApiJson | Self::OpenApiYaml => "openapi",
@@ -215,6 +223,8 @@ impl Operation {
             | Self::FlushByDelete
             | Self::FlushByPost
             | Self::Snapshot
+            | Self::ListSources
+            | Self::RunSource
             | Self::Limits => Admission::Open,
             // The lookup of a key asks for the store itself: the same path is the way to the pages.
             Self::Lookup
@@ -412,6 +422,12 @@ pub(crate) static ROUTES: &[Route] = &[
         operations: &[(Method::POST, Operation::Snapshot)],
         allow: "POST",
     },
+    read(Pattern::Exact("/sources"), get!(ListSources)),
+    Route {
+        pattern: Pattern::Under("/sources/run/"),
+        operations: &[(Method::POST, Operation::RunSource)],
+        allow: "POST",
+    },
     read(Pattern::Exact("/docs"), get!(DocsRedirect)),
     read(Pattern::Under("/docs/"), get!(Docs)),
     read(Pattern::Under("/problems/"), get!(ProblemPage)),
@@ -431,6 +447,7 @@ pub(crate) fn template(path: &str) -> Option<String> {
     Some(match route.pattern {
         Pattern::Exact(path) => path.to_owned(),
         Pattern::Under("/v1/") => "/v1/{key}".to_owned(),
+        Pattern::Under("/sources/run/") => "/sources/run/{name}".to_owned(),
         Pattern::Under(prefix) => format!("{prefix}..."),
         Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
         Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),

@@ -15,8 +15,9 @@ use super::guard::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;
 use super::watch::Seats;
-use crate::keyspace::{Keyspaces, Opening, Values};
+use crate::keyspace::{Entry, Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
+use crate::pump::Pump;
 
 /// What the HTTP side can be told.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ pub struct Service {
     since: Instant,
     opening: Opening,
     keyspaces: OnceLock<Keyspaces>,
+    pump: OnceLock<Pump>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) watchers: Seats,
@@ -84,6 +86,7 @@ impl Service {
             since: Instant::now(),
             opening,
             keyspaces: OnceLock::new(),
+            pump: OnceLock::new(),
             metrics,
             budget,
             hosts: Hosts::new(options.hosts),
@@ -165,6 +168,11 @@ impl Service {
         }
     }
 
+    /// Shows what is fetched by the clock; to be told before [`Service::open`].
+    pub fn set_pump(&self, pump: Pump) {
+        self.pump.get_or_init(|| pump);
+    }
+
     /// The server was asked to stop.
     pub fn drain(&self) {
         self.move_on(STARTING, DRAINING);
@@ -203,6 +211,25 @@ impl Service {
                 "the store is being opened: /readyz shows the progress",
             )
         })
+    }
+
+    /// What is fetched by the clock, once the store is open.
+    pub(super) fn pump(&self) -> Result<&Pump, Problem> {
+        self.pump
+            .get()
+            .ok_or_else(|| Problem::new(Code::Starting, "the sources are being looked at"))
+    }
+
+    /// How old a value is that a scheduled source wrote; `None` of any other.
+    #[inline]
+    pub(super) fn age(&self, entry: &Entry) -> Option<Duration> {
+        let age = |owner: &Arc<str>| {
+            let pump = self.pump.get()?;
+            Some(Duration::from_millis(
+                pump.age_ms(owner, entry.created_at_ms),
+            ))
+        };
+        entry.owner.as_ref().and_then(age)
     }
 
     /// The values of the default keyspace, once they are open.

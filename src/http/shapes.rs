@@ -83,6 +83,13 @@ parameters! {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
             .example(Some(json!("demo")));
     ]
+    /// Which source.
+    SourceName [
+        parameter("name", ParameterIn::Path, "The name of a source, percent-encoded; a / may stand as it is")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
+            .example(Some(json!("motd")));
+    ]
     /// Which keyspaces.
     Names [
         parameter("name", ParameterIn::Query, "The names of the keyspaces; the parameter may be there several times")
@@ -206,7 +213,7 @@ answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
         .header("Expires", header("When the value is over, where it is some time"))
-        .header("Age", header("Where the keyspace has a source: seconds since the value was written"))
+        .header("Age", header("Where a source wrote the value, seconds since it was known to be the newest one"))
         .header("Cache-Status", header("Where the keyspace has a source: how the answer came about (RFC 9211)"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")

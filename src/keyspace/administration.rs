@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::news::Telling;
 use super::{Keyspaces, Refusal, Role};
 use crate::engine::{KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 
@@ -63,6 +64,7 @@ impl Keyspaces {
         let _one = self.administration.lock().await;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
+        let _telling = self.tells_of_birth(name);
         Ok(self.engine.set_keyspace(name, policy, limit).await?)
     }
 
@@ -70,6 +72,7 @@ impl Keyspaces {
     pub async fn drop_one(&self, name: &str) -> Result<(), Refusal> {
         let _one = self.administration.lock().await;
         self.check_droppable(name)?;
+        let _telling = self.news.tells_at_the_end(name);
         if self.engine.drop_keyspace(name).await? {
             Ok(())
         } else {
@@ -85,11 +88,18 @@ impl Keyspaces {
         }
         let mut dropped = Vec::new();
         for name in names {
+            let _telling = self.news.tells_at_the_end(name);
             if self.engine.drop_keyspace(name).await? {
                 dropped.push((*name).to_owned());
             }
         }
         Ok(dropped)
+    }
+
+    /// Tells of a keyspace that is about to be made; `None` where it is there already.
+    pub(super) fn tells_of_birth(&self, name: &str) -> Option<Telling<'_>> {
+        let absent = self.engine.keyspace(name).is_none();
+        absent.then(|| self.news.tells_at_the_end(name))
     }
 
     /// Takes `names` for those that the configuration file defines from now on.

@@ -8,7 +8,9 @@ mod counter;
 mod defined;
 mod expiry;
 mod listing;
+mod news;
 mod role;
+mod sources;
 mod through;
 mod values;
 mod watching;
@@ -24,7 +26,7 @@ use crate::metrics::StoreMetrics;
 pub use crate::engine::{
     Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
     Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
+    Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -32,10 +34,12 @@ pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
+pub use news::News;
 pub use role::Role;
 pub use through::{Accepts, Forwarded, Read, Served, SourceFailure, Stale, Through};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
+use news::Teller;
 use role::Roles;
 
 /// Every keyspace of this service.
@@ -50,6 +54,8 @@ pub struct Keyspaces {
     defined: Arc<ArcSwap<BTreeSet<String>>>,
     /// What keyspaces do beside keeping values. Replaced as a whole while requests run.
     roles: Arc<Roles>,
+    /// Who wants to know of what happens to keyspaces as a whole.
+    news: Teller,
     /// Kept, because most requests are for it and it cannot be dropped.
     default: Values,
 }
@@ -60,11 +66,13 @@ impl Keyspaces {
         let options = Arc::new(ArcSwap::from_pointee(options));
         let entries = engine.default_entries();
         let roles = Arc::<Roles>::default();
+        let news = Teller::default();
         let default = Values::new(
             engine.clone(),
             entries,
             Arc::clone(&options),
             Arc::clone(&roles),
+            news.clone(),
         );
         Self {
             engine,
@@ -72,6 +80,7 @@ impl Keyspaces {
             administration: Arc::default(),
             defined: Arc::default(),
             roles,
+            news,
             default,
         }
     }
@@ -115,12 +124,23 @@ impl Keyspaces {
             entries,
             Arc::clone(&self.options),
             Arc::clone(&self.roles),
+            self.news.clone(),
         ))
+    }
+
+    /// Hears from now on of what happens to keyspaces as a whole.
+    pub fn news(&self) -> News {
+        self.news.listen()
     }
 
     /// Wall time in Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.engine.now_ms()
+    }
+
+    /// What the machine's clock shows, in Unix milliseconds; it can be set, forward and back.
+    pub fn wall_ms(&self) -> u64 {
+        self.engine.wall_ms()
     }
 
     /// How the data fares.

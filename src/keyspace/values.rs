@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::news::Teller;
 use super::role::{Changing, Role, Roles};
 use super::through::{Accepts, Read, SourceFailure};
 use crate::engine::{
@@ -216,6 +217,7 @@ pub struct Values {
     pub(super) entries: Entries,
     options: Arc<ArcSwap<Options>>,
     pub(super) roles: Arc<Roles>,
+    news: Teller,
 }
 
 impl Values {
@@ -224,12 +226,14 @@ impl Values {
         entries: Entries,
         options: Arc<ArcSwap<Options>>,
         roles: Arc<Roles>,
+        news: Teller,
     ) -> Self {
         Self {
             engine,
             entries,
             options,
             roles,
+            news,
         }
     }
 
@@ -370,6 +374,7 @@ impl Values {
     pub async fn flush(&self, durability: Option<Durability>) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
         self.before(Changing::All).await?;
+        let _telling = self.news.tells_at_the_end(self.entries.name());
         Ok(self.entries.flush(until).await?)
     }
 

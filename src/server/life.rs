@@ -153,9 +153,8 @@ impl Life {
             return Err(closed_because(keyspaces, refused.into()).await);
         }
         let movement = &self.movement;
-        let metrics = self.service.metrics();
         movement
-            .set_roles(&self.reload.options, &keyspaces, metrics)
+            .begin(&self.reload.options, &keyspaces, &self.service)
             .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
@@ -170,6 +169,7 @@ impl Life {
                     () = self.stop.asked_again() => {}
                 }
                 keyspaces.end_fetches();
+                self.movement.stop().await;
                 Err(ServerError::Lost { reason })
             }
         }
@@ -192,7 +192,8 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. What moves by itself ends, and the store makes everything durable and ends.
+    /// 3. What moves by itself is stopped.
+    /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
     async fn drain(mut self, keyspaces: Keyspaces) -> Result<(), ServerError> {
@@ -210,6 +211,7 @@ impl Life {
             () = self.stop.asked_again() => {}
         }
         keyspaces.end_fetches();
+        self.movement.stop().await;
         let closed = on_a_thread("close", move || keyspaces.close())?;
         tokio::select! {
             closed = found(closed) => closed.map_err(|error| ServerError::Close { reason: error.reason })?,

@@ -2,24 +2,66 @@
 //! before the store is closed. It must not know what they do.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Options;
+use crate::http::Service;
 use crate::keyspace::{Keyspaces, Role, Through};
-use crate::metrics::Metrics;
+use crate::metrics::ThroughMetrics;
 use crate::outbound::{Outbound, OutboundError};
+use crate::pump::Pump;
 use crate::source::Sources;
 
 /// Everything that reaches out.
 #[derive(Debug)]
 pub(super) struct Movement {
     outbound: Outbound,
+    /// What is fetched by the clock, once the store is open.
+    pump: OnceLock<Pump>,
+    /// Figures of keyspaces that read through.
+    figures: OnceLock<ThroughMetrics>,
 }
 
 impl Movement {
     /// Nothing moves yet.
     pub(super) fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+        Self {
+            outbound,
+            pump: OnceLock::new(),
+            figures: OnceLock::new(),
+        }
+    }
+
+    /// The store is open: everything begins to move, and is shown by `service`.
+    pub(super) async fn begin(&self, options: &Options, keyspaces: &Keyspaces, service: &Service) {
+        let pump = self.pump.get_or_init(|| {
+            let sources = Sources::new(self.outbound.clone());
+            Pump::new(
+                keyspaces.clone(),
+                sources,
+                service.metrics().sources.clone(),
+            )
+        });
+        service.set_pump(pump.clone());
+        self.figures
+            .get_or_init(|| service.metrics().through.clone());
+        self.apply(options, keyspaces).await;
+    }
+
+    /// Moves from now on as the options say.
+    pub(super) async fn apply(&self, options: &Options, keyspaces: &Keyspaces) {
+        self.set_roles(options, keyspaces).await;
+        if let Some(pump) = self.pump.get() {
+            let mirrored = options.mirrors.keys().cloned().collect();
+            pump.apply(&options.sources, mirrored).await;
+        }
+    }
+
+    /// Nothing moves any more, nor has an effect, when this returns. What goes on is given up at once.
+    pub(super) async fn stop(&self) {
+        if let Some(pump) = self.pump.get() {
+            pump.stop().await;
+        }
     }
 
     /// Takes over what may fail, before anything else has changed.
@@ -32,19 +74,15 @@ impl Movement {
 
     /// Gives every keyspace the role that the options say. A keyspace that reads through as before goes on with what is under
     /// way; of another one nothing that is under way is stored any more.
-    pub(super) async fn set_roles(
-        &self,
-        options: &Options,
-        keyspaces: &Keyspaces,
-        metrics: &Metrics,
-    ) {
+    async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
         let sources = Sources::new(self.outbound.clone());
+        let figures = self.figures.get_or_init(ThroughMetrics::default);
         let mut roles = BTreeMap::new();
         for (name, through) in &options.through {
             let role = match keyspaces.role(name) {
                 Role::Through(known) if known.options() == through => Role::Through(known),
                 Role::Plain | Role::Through(_) => {
-                    let figures = metrics.through.of(name);
+                    let figures = figures.of(name);
                     let through = Through::new(name, through.clone(), sources.clone(), figures);
                     Role::Through(Arc::new(through))
                 }

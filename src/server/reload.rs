@@ -293,9 +293,9 @@ impl Reload {
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
-        let metrics = parts.service.metrics();
-        movement.set_roles(&options, parts.keyspaces, metrics).await;
         swap(&options, parts);
+        // By the new limits.
+        movement.apply(&options, parts.keyspaces).await;
         logging::set_level(level);
         let changed = differing(&self.words, &words);
         if !changed.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,18 +11,24 @@ use standpipe::server::{self, Access, Options, Policy, Token, Verbs};
 
 use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
-use crate::managed::written_by_a_source;
+use crate::pump::{fixed, http, options as sources};
 
 /// What the codes are asked of.
 struct Stage {
+    /// Has a source that has written `mine`, and one that never ends.
     server: Server,
+    /// What the latter asks: it accepts and says nothing.
+    _silent: TcpListener,
     /// Has a token called `reader` for the keyspace `default`.
     guarded: Server,
 }
 
 impl Stage {
     fn new() -> Self {
-        let server = Server::over(written_by_a_source(), |options| {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endless = http(&format!("http://{}/", silent.local_addr().unwrap()));
+        let server = Server::with(|options| {
+            options.sources = sources(&[("endless", endless), ("mine", fixed("1"))]);
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
             options.limits.json_bytes = 1_000;
@@ -46,7 +53,12 @@ impl Stage {
             };
         });
         assert_eq!(server.put("/v1/text", b"text").status, 201);
-        Self { server, guarded }
+        server.wait_until(|server| server.get("/v1/mine").status == 200);
+        Self {
+            server,
+            _silent: silent,
+            guarded,
+        }
     }
 
     fn json(&self, method: &str, target: &str, body: &Value) -> Answer {
@@ -124,6 +136,12 @@ const MADE: &[(&str, Make)] = &[
         stage.server.get("/keyspaces/absent")
     }),
     ("route_not_found", |stage| stage.server.get("/nothing")),
+    ("source_not_found", |stage| {
+        stage.server.send("POST", "/sources/run/absent", &[], b"")
+    }),
+    ("already_running", |stage| {
+        stage.server.send("POST", "/sources/run/endless", &[], b"")
+    }),
     ("method_not_allowed", |stage| {
         stage.server.send("POST", "/v1/a", &[], b"")
     }),

@@ -171,6 +171,10 @@ impl Embedded {
         self.store.clock().now_ms()
     }
 
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.store.clock().wall_ms()
+    }
+
     pub(super) fn health(&self) -> Health {
         let health = self.store.health();
         Health {
