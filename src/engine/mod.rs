@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 #[cfg(test)]
-pub(crate) use embedded::simulated::Simulated;
+pub(crate) use embedded::Simulated;
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
 pub use media::MediaType;

@@ -112,6 +112,7 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
         Operation::Metrics
         | Operation::Limits
+        | Operation::Mirrors
         | Operation::Snapshot
         | Operation::ListSources
         | Operation::RunSource => Right::OnServer(Verb::Admin),

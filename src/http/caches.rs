@@ -1,5 +1,5 @@
-//! What caches say to each other, where a keyspace reads through: what a reader accepts (RFC 9111, section 5.2.1), how an
-//! answer came about (RFC 9211) and how old it is. It must not know how a value is found.
+//! What caches say to each other, where somebody else's word counts for a value: what a reader accepts (RFC 9111, section
+//! 5.2.1), how an answer came about (RFC 9211) and how old it is. It must not know how a value is found.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::call::Call;
 use super::code::Code;
 use super::problem::Problem;
 use crate::keyspace::{
-    Accepts, Conditions, Entry, Forwarded, Served, SourceFailure, Stale, Values,
+    Accepts, Conditions, Entry, Forwarded, Freshness, Served, SourceFailure, Stale, Values,
 };
 
 /// How an answer came about.
@@ -21,19 +21,24 @@ pub(super) const CACHE_STATUS: HeaderName = header::CACHE_STATUS;
 /// What this cache calls itself.
 const NAME: &str = "standpipe";
 
-/// The answer to a read that found `entry`. Where a source wrote it, or may have, it tells how old it is.
+/// The answer to a read that found `entry`. Where somebody else's word counts for the value, it tells how old it is.
 #[inline]
 pub(super) fn found(
     call: &Call,
     values: &Values,
+    key: &str,
     conditions: &Conditions,
     entry: Entry,
     served: Option<&Served>,
 ) -> Result<HttpResponse, Problem> {
     let (method, headers) = (call.method(), call.headers());
     let max_age = values.max_age(&entry);
-    let scheduled = call.service().age(&entry);
-    let Some(age) = scheduled.or_else(|| served.map(|_| values.age(&entry))) else {
+    let followed = values.freshness(key.as_bytes(), &entry);
+    let age = followed
+        .map(|freshness| freshness.age)
+        .or_else(|| call.service().age(&entry))
+        .or_else(|| served.map(|_| values.age(&entry)));
+    let Some(age) = age else {
         return answer::of_entry(method, headers, conditions, entry, max_age);
     };
     // A client takes the age off.
@@ -43,8 +48,8 @@ pub(super) fn found(
     let mut response = answer.map_err(|problem| nothing(problem, served))?;
     let headers = response.headers_mut();
     headers.insert(header::AGE, HeaderValue::from(age));
-    if let Some(served) = served {
-        headers.insert(CACHE_STATUS, status(served));
+    if let Some(status) = served.map(status).or_else(|| followed.map(mirrored)) {
+        headers.insert(CACHE_STATUS, status);
     }
     Ok(response)
 }
@@ -131,6 +136,16 @@ fn status(served: &Served) -> HeaderValue {
             header_of(text)
         }
     }
+}
+
+/// How an answer came about with a value of whom the keyspace follows.
+fn mirrored(Freshness { age, stale }: Freshness) -> HeaderValue {
+    if !stale {
+        return HeaderValue::from_static("standpipe; hit");
+    }
+    let age = age.as_secs();
+    let over = if age == 0 { "" } else { "-" };
+    header_of(format!("{NAME}; hit; ttl={over}{age}; detail=stale"))
 }
 
 /// Whether the source was asked at all.

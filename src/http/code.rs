@@ -78,6 +78,8 @@ codes! {
         "Nothing is served under this path. No slash is ever added or removed. The page /docs/ lists every operation."
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
         "The path is served, but not with this method. The Allow header lists the methods that it is served with."
+    KeyspaceReadOnly "keyspace_read_only" METHOD_NOT_ALLOWED "The keyspace is only read here"
+        "The keyspace follows somebody else: the configuration file says whom, and /mirrors how that fares. What is there comes from that one alone. Nothing was changed. Change it there, or use another keyspace."
     BodyStalled "body_stalled" REQUEST_TIMEOUT "The body stopped arriving"
         "The request's body made no progress for limits.body_stall. Nothing was changed. Send the request again."
     CounterOutOfRange "counter_out_of_range" CONFLICT "The counter would leave its range"

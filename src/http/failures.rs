@@ -50,6 +50,7 @@ failures! {
     RangeFailures [RangeNotSatisfiable]
     /// Of changing a value.
     WriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
         DurabilityLost DiskFull KeyspaceFull
@@ -63,6 +64,7 @@ failures! {
     ]
     /// Of a flush.
     FlushFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
         DurabilityLost DiskFull
@@ -94,6 +96,7 @@ failures! {
     TtlReadFailures: KeyReadFailures []
     /// Of changing what is there already.
     TtlWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
         Overloaded DurabilityLost DiskFull KeyspaceFull
@@ -102,6 +105,7 @@ failures! {
     CounterReadFailures: KeyReadFailures [NotACounter]
     /// Of adding to a counter.
     CounterWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
         Overloaded DurabilityLost DiskFull KeyspaceFull
@@ -122,6 +126,7 @@ failures! {
     KeyspaceFailures: KeyspaceListFailures [KeyspaceNotFound]
     /// Of making or changing a keyspace.
     KeyspaceSetFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
         DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
@@ -133,7 +138,7 @@ failures! {
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.
-    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound]
+    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound KeyspaceReadOnly]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting
@@ -148,6 +153,8 @@ failures! {
     ]
     /// Of the limits.
     LimitsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of the mirrors.
+    MirrorsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of the figures.
     MetricsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Internal]
     /// Of a probe.

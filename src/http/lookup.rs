@@ -78,7 +78,7 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
     let Read { entry, served } = values.read(key, accepts).await?;
     match entry {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => caches::found(call, values, &conditions, entry, served.as_ref()),
+        Some(entry) => caches::found(call, values, key, &conditions, entry, served.as_ref()),
     }
 }
 

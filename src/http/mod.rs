@@ -31,6 +31,7 @@ mod listener;
 mod listing;
 mod lookup;
 mod media;
+mod mirrors;
 mod openapi;
 mod operations;
 mod ops;

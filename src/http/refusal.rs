@@ -55,6 +55,8 @@ impl From<Refusal> for Problem {
             Refusal::KeyTaken => Self::new(Code::Internal, detail),
             Refusal::KeyRepeated => unchanged(Code::InvalidOperation, &detail),
             Refusal::NotACounter => unchanged(Code::NotACounter, &detail),
+            Refusal::ReadOnly { .. } => unchanged(Code::KeyspaceReadOnly, &detail)
+                .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
             Refusal::DefinedByFile { .. } => Self::new(Code::DefinedByFile, detail),
             Refusal::KeyspaceProtected => Self::new(Code::KeyspaceProtected, detail),
             Refusal::DurabilityFixed { .. } => unchanged(Code::DurabilityFixed, &detail),

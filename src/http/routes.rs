@@ -72,6 +72,8 @@ pub(crate) enum Operation {
     Metrics,
     /// `GET /limits`
     Limits,
+    /// `GET /mirrors`
+    Mirrors,
     /// `POST /admin/snapshot`
     Snapshot,
     /// `GET /sources`
@@ -141,6 +143,7 @@ impl Operation {
         Self::Readyz,
         Self::Metrics,
         Self::Limits,
+        Self::Mirrors,
         Self::Snapshot,
         Self::ListSources,
         Self::RunSource,
@@ -182,6 +185,7 @@ impl Operation {
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
             Self::Limits => "limits",
+            Self::Mirrors => "mirrors",
             Self::Snapshot => "snapshot",
             Self::ListSources => "list_sources",
             Self::RunSource => "run_source",
@@ -225,6 +229,7 @@ impl Operation {
             | Self::Snapshot
             | Self::ListSources
             | Self::RunSource
+            | Self::Mirrors
             | Self::Limits => Admission::Open,
             // The lookup of a key asks for the store itself: the same path is the way to the pages.
             Self::Lookup
@@ -417,6 +422,7 @@ pub(crate) static ROUTES: &[Route] = &[
     read(Pattern::Exact("/readyz"), get!(Readyz)),
     read(Pattern::Exact("/metrics"), get!(Metrics)),
     read(Pattern::Exact("/limits"), get!(Limits)),
+    read(Pattern::Exact("/mirrors"), get!(Mirrors)),
     Route {
         pattern: Pattern::Exact("/admin/snapshot"),
         operations: &[(Method::POST, Operation::Snapshot)],

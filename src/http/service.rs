@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::watch::Seats;
 use crate::keyspace::{Entry, Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 use crate::pump::Pump;
 
 /// What the HTTP side can be told.
@@ -59,6 +60,7 @@ pub struct Service {
     since: Instant,
     opening: Opening,
     keyspaces: OnceLock<Keyspaces>,
+    mirrors: OnceLock<Mirrors>,
     pump: OnceLock<Pump>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
@@ -86,6 +88,7 @@ impl Service {
             since: Instant::now(),
             opening,
             keyspaces: OnceLock::new(),
+            mirrors: OnceLock::new(),
             pump: OnceLock::new(),
             metrics,
             budget,
@@ -158,6 +161,16 @@ impl Service {
     /// Writes a line for each request from now on, or no longer.
     pub fn set_access_log(&self, log: bool) {
         self.gate.set_log(log);
+    }
+
+    /// These mirrors are shown from now on.
+    pub fn set_mirrors(&self, mirrors: Mirrors) {
+        self.mirrors.get_or_init(|| mirrors);
+    }
+
+    /// The mirrors, once there may be some.
+    pub(super) fn mirrors(&self) -> Option<&Mirrors> {
+        self.mirrors.get()
     }
 
     /// The store is open: requests are served from now on.

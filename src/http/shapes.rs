@@ -213,8 +213,8 @@ answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
         .header("Expires", header("When the value is over, where it is some time"))
-        .header("Age", header("Where a source wrote the value, seconds since it was known to be the newest one"))
-        .header("Cache-Status", header("Where the keyspace has a source: how the answer came about (RFC 9211)"));]
+        .header("Age", header("Where somebody else's word counts for the value (a source of the file or of the keyspace, or whom the keyspace follows): for how many seconds it has not been known that it is the newest one"))
+        .header("Cache-Status", header("Where the keyspace has a source or follows somebody else: how the answer came about, and whether it is stale (RFC 9211)"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")
         .header("Content-Range", header("Which part of how many bytes"));]

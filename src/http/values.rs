@@ -64,7 +64,7 @@ pub(super) async fn read(
     let accepts = || caches::accepts(call.headers());
     let Read { entry, served } = values.read(&key, accepts).await?;
     match entry {
-        Some(entry) => caches::found(call, values, &conditions, entry, served.as_ref()),
+        Some(entry) => caches::found(call, values, &key, &conditions, entry, served.as_ref()),
         None => Err(caches::nothing(absent(), served.as_ref())),
     }
 }
@@ -201,6 +201,7 @@ impl<'a> Put<'a> {
             return Err(Problem::new(Code::PartialPut, detail));
         }
         // What can be refused without the body is refused before it is read.
+        values.check_writable()?;
         values.check_key(key.as_bytes())?;
         let announced_len = body::announced_len(headers);
         values.check_value_len(announced_len.unwrap_or_default())?;

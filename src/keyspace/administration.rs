@@ -62,6 +62,7 @@ impl Keyspaces {
             });
         }
         let _one = self.administration.lock().await;
+        self.check_followed(name)?;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
         let _telling = self.tells_of_birth(name);
@@ -71,6 +72,7 @@ impl Keyspaces {
     /// Drops the keyspace `name` with everything in it.
     pub async fn drop_one(&self, name: &str) -> Result<(), Refusal> {
         let _one = self.administration.lock().await;
+        self.check_followed(name)?;
         self.check_droppable(name)?;
         let _telling = self.news.tells_at_the_end(name);
         if self.engine.drop_keyspace(name).await? {
@@ -119,7 +121,7 @@ impl Keyspaces {
             DefinedBy::Requests
         };
         let source = match self.role(&facts.name) {
-            Role::Plain => None,
+            Role::Plain | Role::Mirrored(_) => None,
             Role::Through(through) => Some(through.options().origin.kind()),
         };
         Described {
@@ -134,6 +136,15 @@ impl Keyspaces {
             return Err(Refusal::KeyspaceProtected);
         }
         self.check_defined(name)
+    }
+
+    /// A keyspace that follows somebody else is only read.
+    fn check_followed(&self, name: &str) -> Result<(), Refusal> {
+        if let Role::Mirrored(_) = self.role(name) {
+            let name = name.to_owned();
+            return Err(Refusal::ReadOnly { name });
+        }
+        Ok(())
     }
 
     fn check_defined(&self, name: &str) -> Result<(), Refusal> {

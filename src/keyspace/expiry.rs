@@ -16,7 +16,7 @@ impl Values {
     ) -> Result<Option<(Entry, Acknowledged)>, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
-        self.before(Changing::Key(key)).await?;
+        let _held = self.before(Changing::Key(key)).await?;
         let lifetime = Lifetime::until(self.expiry(ttl));
         let touched = self
             .entries

@@ -8,6 +8,7 @@ mod counter;
 mod defined;
 mod expiry;
 mod listing;
+mod mirrored;
 mod news;
 mod role;
 mod sources;
@@ -26,7 +27,7 @@ use crate::metrics::StoreMetrics;
 pub use crate::engine::{
     Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
     Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
+    Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -34,6 +35,10 @@ pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
+pub use mirrored::{
+    Contact, Content, Fares, Feed, Freshness, Mirrored, Received, Remarkable, Untaken, Watch, Whom,
+    Why,
+};
 pub use news::News;
 pub use role::Role;
 pub use through::{Accepts, Forwarded, Read, Served, SourceFailure, Stale, Through};
@@ -96,6 +101,18 @@ impl Keyspaces {
         self.roles.set(roles).await;
     }
 
+    /// The right to write into the keyspace `name`, which follows somebody else; an earlier one is worth nothing from then on.
+    /// What cannot be stored takes at most `unstored_bytes` of memory.
+    pub async fn feed(&self, name: &str, unstored_bytes: usize) -> Result<Feed, Refusal> {
+        let values = self.values(name)?;
+        let Role::Mirrored(mirrored) = self.role(name) else {
+            return Err(Refusal::KeyspaceNotFound {
+                name: name.to_owned(),
+            });
+        };
+        Ok(Feed::open(values, mirrored, unstored_bytes).await)
+    }
+
     /// What the keyspace called `name` does beside keeping values.
     pub fn role(&self, name: &str) -> Role {
         self.roles.of(name)
@@ -103,7 +120,7 @@ impl Keyspaces {
 
     /// Breaks off everything that is being fetched: whoever waits for it is told so.
     pub fn end_fetches(&self) {
-        self.roles.end();
+        self.roles.end_fetches();
     }
 
     /// The values of the keyspace `default`, which always exists.

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use tokio::time::sleep;
 
 use super::through::Through;
-use super::{Refusal, Values};
+use super::{Mirrored, Refusal, Values};
+
+/// How often it is looked whether the changes have been made that clients had begun.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What a keyspace does beside keeping what clients put.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +22,8 @@ pub enum Role {
     Plain,
     /// Absent keys are asked of a source.
     Through(Arc<Through>),
+    /// It follows somebody else, and clients only read it.
+    Mirrored(Arc<Mirrored>),
 }
 
 /// The roles of all keyspaces that have one.
@@ -37,17 +44,23 @@ impl Roles {
         by_name.get(keyspace).cloned().unwrap_or_default()
     }
 
-    /// Breaks off whatever is under way.
-    pub(super) fn end(&self) {
+    /// Breaks off every fetch that is under way.
+    pub(super) fn end_fetches(&self) {
         for role in self.by_name.load().values() {
             match role {
-                Role::Plain => {}
+                Role::Plain | Role::Mirrored(_) => {}
                 Role::Through(through) => through.end(),
             }
         }
     }
 
-    /// Replaces them all. What is left behind has no effect any more when this returns.
+    /// The roles as they are now, for as long as a change takes that is made because of them.
+    fn hold(&self) -> Held {
+        Held(self.by_name.load())
+    }
+
+    /// Replaces them all. What is left behind has no effect any more when this returns: nor has a change that a client began
+    /// in a keyspace that it only reads from now on.
     pub(super) async fn set(&self, by_name: BTreeMap<String, Role>) {
         let before = self.by_name.load_full();
         for (name, role) in &*before {
@@ -59,11 +72,38 @@ impl Roles {
                 }
             }
         }
+        let closes = by_name.iter().any(|(name, role)| {
+            let was = matches!(before.get(name), Some(Role::Mirrored(_)));
+            matches!(role, Role::Mirrored(_)) && !was
+        });
+        drop(before);
         let any = !by_name.is_empty();
-        self.by_name.store(Arc::new(by_name));
+        let before = self.by_name.swap(Arc::new(by_name));
         self.any.store(any, Ordering::Relaxed);
+        // Whoever still holds the roles from before has been let through by them.
+        while closes && Arc::strong_count(&before) > 1 {
+            sleep(LOOK).await;
+        }
+        for role in before.values() {
+            if let Role::Mirrored(old) = role
+                && !self.keeps(old)
+            {
+                old.end().await;
+            }
+        }
+    }
+
+    /// Whether a keyspace has this role now.
+    fn keeps(&self, mirrored: &Arc<Mirrored>) -> bool {
+        let is = |role: &Role| matches!(role, Role::Mirrored(one) if Arc::ptr_eq(one, mirrored));
+        self.by_name.load().values().any(is)
     }
 }
+
+/// The roles that a change was let through by. While it is held nobody takes it for made.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Held(Guard<Arc<BTreeMap<String, Role>>>);
 
 /// What a client is about to change.
 #[derive(Clone, Copy, Debug)]
@@ -83,14 +123,39 @@ impl Values {
         self.roles.of(self.entries.name())
     }
 
-    /// To be awaited before a client's change is made: it may be refused, and whoever is about to store something else there
-    /// learns of it.
+    /// What it knows beside its values, where it follows somebody else.
     #[inline]
-    pub(super) async fn before(&self, changing: Changing<'_>) -> Result<(), Refusal> {
+    pub(super) fn mirrored(&self) -> Option<Arc<Mirrored>> {
         match self.role() {
-            Role::Plain => {}
-            Role::Through(through) => through.overtake(changing).await,
+            Role::Mirrored(mirrored) => Some(mirrored),
+            Role::Plain | Role::Through(_) => None,
         }
-        Ok(())
+    }
+
+    /// To be awaited before a client's change is made: it may be refused, and whoever is about to store something else there
+    /// learns of it. What it returns is held until the change has been made.
+    #[inline]
+    pub(super) async fn before(&self, changing: Changing<'_>) -> Result<Held, Refusal> {
+        let held = self.roles.hold();
+        match held.0.get(self.entries.name()) {
+            None | Some(Role::Plain) => {}
+            Some(Role::Through(through)) => through.overtake(changing).await,
+            Some(Role::Mirrored(_)) => {
+                let name = self.entries.name().to_owned();
+                return Err(Refusal::ReadOnly { name });
+            }
+        }
+        Ok(held)
+    }
+
+    /// Refuses what [`Values::before`] would refuse, before anything of a change has been received.
+    #[inline]
+    pub fn check_writable(&self) -> Result<(), Refusal> {
+        match self.role() {
+            Role::Plain | Role::Through(_) => Ok(()),
+            Role::Mirrored(_) => Err(Refusal::ReadOnly {
+                name: self.entries.name().to_owned(),
+            }),
+        }
     }
 }

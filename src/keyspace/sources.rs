@@ -1,6 +1,7 @@
 //! What sources write: entries that carry the name of their source, which no client changes. It must not know where their
 //! values come from.
 
+use super::role::Changing;
 use super::values::{Acknowledged, Outcome};
 use super::{Keyspaces, Refusal, Stored, Value, Values};
 use crate::engine::{Conditions, Delete, Durability, Facts, Lifetime, Owned, Put, Writer};
@@ -23,6 +24,8 @@ impl Values {
         };
         let mut draft = self.entries.draft(value.key, bytes.len(), &facts)?;
         draft.write(0, bytes);
+        // Where the keyspace has come to follow somebody else meanwhile, nobody else writes.
+        let _held = self.before(Changing::Key(value.key)).await?;
         let (when, until) = (Conditions::default(), self.entries.durability());
         let (version, outcome) = match self.entries.put(draft, &when, until).await? {
             Put::Created(version) => (version, Outcome::Created),

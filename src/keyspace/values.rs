@@ -136,6 +136,12 @@ pub enum Refusal {
     /// A source would write over what a client wrote; nothing was changed. No client is ever refused so.
     #[error("a client wrote this key, so no source writes there")]
     KeyTaken,
+    /// The keyspace follows somebody else, and clients only read it; nothing was changed.
+    #[error("{name:?} follows somebody else, and is only read here")]
+    ReadOnly {
+        /// Its name.
+        name: String,
+    },
     /// An atomic batch names a key twice; nothing was changed.
     #[error("the batch names the key twice")]
     KeyRepeated,
@@ -241,6 +247,9 @@ impl Values {
     #[inline]
     pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Refusal> {
         self.check_key(key)?;
+        if let Some(over) = self.over(key) {
+            return Ok(over.into_entry());
+        }
         Ok(self.entries.find(key).await?)
     }
 
@@ -253,7 +262,7 @@ impl Values {
         accepts: impl FnOnce() -> Accepts,
     ) -> Result<Read, Refusal> {
         match self.role() {
-            Role::Plain => Ok(Read {
+            Role::Plain | Role::Mirrored(_) => Ok(Read {
                 entry: self.find(key.as_bytes()).await?,
                 served: None,
             }),
@@ -324,7 +333,7 @@ impl Values {
 
     /// Sets the key of `draft`.
     pub async fn put(&self, draft: Draft, change: &Change) -> Result<Stored, Refusal> {
-        self.before(Changing::Key(draft.key())).await?;
+        let _held = self.before(Changing::Key(draft.key())).await?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
         let (version, outcome) = match self.entries.put(draft, &change.when, until).await? {
             Put::Created(version) => (version, Outcome::Created),
@@ -343,7 +352,7 @@ impl Values {
     pub async fn delete(&self, key: &[u8], change: &Change) -> Result<Acknowledged, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
-        self.before(Changing::Key(key)).await?;
+        let _held = self.before(Changing::Key(key)).await?;
         let deleted = self
             .entries
             .delete(key, &change.when, Writer::Client, until);
@@ -361,7 +370,7 @@ impl Values {
         durability: Option<Durability>,
     ) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
-        self.before(Changing::Prefix(prefix.as_bytes())).await?;
+        let _held = self.before(Changing::Prefix(prefix.as_bytes())).await?;
         Ok(self.entries.delete_prefix(prefix.as_bytes(), until).await?)
     }
 
@@ -373,7 +382,7 @@ impl Values {
     /// Removes everything and says how many entries there were.
     pub async fn flush(&self, durability: Option<Durability>) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
-        self.before(Changing::All).await?;
+        let _held = self.before(Changing::All).await?;
         let _telling = self.news.tells_at_the_end(self.entries.name());
         Ok(self.entries.flush(until).await?)
     }

@@ -2,6 +2,7 @@
 //! is being counted for: whoever does the work counts it.
 
 mod durations;
+mod mirrors;
 mod sources;
 mod through;
 
@@ -19,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 use durations::AllDurations;
 
 pub use durations::Durations;
+pub use mirrors::{AllMirrors, MirrorFigures, MirrorMetrics};
 /// A number of events, counted by whoever holds it.
 pub use prometheus_client::metrics::counter::Counter;
 pub use sources::{AllSources, SourceMetrics};
@@ -43,6 +45,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// Figures of the configuration.
     pub config: ConfigMetrics,
+    /// Figures of the keyspaces that follow somebody else.
+    pub mirrors: AllMirrors,
     /// Figures of what is fetched by the clock.
     pub sources: AllSources,
     /// Figures of keyspaces that read through.
@@ -261,6 +265,8 @@ impl Metrics {
         store.register(&mut registry);
         let config = ConfigMetrics::default();
         config.register(&mut registry);
+        let mirrors = AllMirrors::default();
+        registry.register_collector(Box::new(mirrors.clone()));
         let sources = AllSources::default();
         registry.register_collector(Box::new(sources.clone()));
         let through = ThroughMetrics::default();
@@ -273,6 +279,7 @@ impl Metrics {
             http,
             store,
             config,
+            mirrors,
             sources,
             through,
         }

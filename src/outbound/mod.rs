@@ -4,6 +4,7 @@
 
 mod address;
 mod client;
+mod connection;
 mod database;
 mod secret;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use address::Refused;
 pub use client::{Answer, Bounds, Call, CallError, Client, Opened, origin};
+pub use connection::Connection;
 pub use database::{Database, DatabaseError, Kind as DatabaseKind};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};

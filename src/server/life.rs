@@ -51,11 +51,12 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
     .map_err(cannot_serve)?;
     let ops = operations(ops, &service, options)?;
     let ops_stopper = ops.as_ref().map(Listener::stopper);
+    let movement = Movement::new(outbound, service.metrics().through.clone());
     let life = Life {
         stopper: listener.stopper(),
         service,
         tls,
-        movement: Movement::new(outbound),
+        movement,
         reload,
         stop,
     };
@@ -211,7 +212,10 @@ impl Life {
             () = self.stop.asked_again() => {}
         }
         keyspaces.end_fetches();
-        self.movement.stop().await;
+        tokio::select! {
+            () = self.movement.stop() => {}
+            () = self.stop.asked_again() => {}
+        }
         let closed = on_a_thread("close", move || keyspaces.close())?;
         tokio::select! {
             closed = found(closed) => closed.map_err(|error| ServerError::Close { reason: error.reason })?,

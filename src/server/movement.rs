@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::Options;
 use crate::http::Service;
-use crate::keyspace::{Keyspaces, Role, Through};
+use crate::keyspace::{Keyspaces, Mirrored, Role, Through};
 use crate::metrics::ThroughMetrics;
+use crate::mirror::Mirrors;
 use crate::outbound::{Outbound, OutboundError};
 use crate::pump::Pump;
 use crate::source::Sources;
@@ -16,24 +17,32 @@ use crate::source::Sources;
 #[derive(Debug)]
 pub(super) struct Movement {
     outbound: Outbound,
-    /// What is fetched by the clock, once the store is open.
+    /// What follows somebody else, once the store is open.
+    mirrors: OnceLock<Mirrors>,
+    /// What is fetched by the clock, likewise.
     pump: OnceLock<Pump>,
     /// Figures of keyspaces that read through.
-    figures: OnceLock<ThroughMetrics>,
+    figures: ThroughMetrics,
 }
 
 impl Movement {
     /// Nothing moves yet.
-    pub(super) fn new(outbound: Outbound) -> Self {
+    pub(super) fn new(outbound: Outbound, figures: ThroughMetrics) -> Self {
         Self {
             outbound,
+            mirrors: OnceLock::new(),
             pump: OnceLock::new(),
-            figures: OnceLock::new(),
+            figures,
         }
     }
 
     /// The store is open: everything begins to move, and is shown by `service`.
     pub(super) async fn begin(&self, options: &Options, keyspaces: &Keyspaces, service: &Service) {
+        let mirrors = self.mirrors.get_or_init(|| {
+            let figures = service.metrics().mirrors.clone();
+            Mirrors::new(self.outbound.clone(), keyspaces.clone(), figures)
+        });
+        service.set_mirrors(mirrors.clone());
         let pump = self.pump.get_or_init(|| {
             let sources = Sources::new(self.outbound.clone());
             Pump::new(
@@ -43,14 +52,22 @@ impl Movement {
             )
         });
         service.set_pump(pump.clone());
-        self.figures
-            .get_or_init(|| service.metrics().through.clone());
         self.apply(options, keyspaces).await;
     }
 
-    /// Moves from now on as the options say.
+    /// Moves from now on as the options say; what stays the same goes on undisturbed.
+    ///
+    /// 1. What follows somebody else and shall not any more ends, before clients may write there.
+    /// 2. Every keyspace is given its role.
+    /// 3. What is to follow begins, when clients cannot write there any more.
     pub(super) async fn apply(&self, options: &Options, keyspaces: &Keyspaces) {
+        if let Some(mirrors) = self.mirrors.get() {
+            mirrors.end_others(&options.mirrors).await;
+        }
         self.set_roles(options, keyspaces).await;
+        if let Some(mirrors) = self.mirrors.get() {
+            mirrors.apply(&options.mirrors).await;
+        }
         if let Some(pump) = self.pump.get() {
             let mirrored = options.mirrors.keys().cloned().collect();
             pump.apply(&options.sources, mirrored).await;
@@ -59,6 +76,9 @@ impl Movement {
 
     /// Nothing moves any more, nor has an effect, when this returns. What goes on is given up at once.
     pub(super) async fn stop(&self) {
+        if let Some(mirrors) = self.mirrors.get() {
+            mirrors.stop().await;
+        }
         if let Some(pump) = self.pump.get() {
             pump.stop().await;
         }
@@ -76,16 +96,22 @@ impl Movement {
     /// way; of another one nothing that is under way is stored any more.
     async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
         let sources = Sources::new(self.outbound.clone());
-        let figures = self.figures.get_or_init(ThroughMetrics::default);
         let mut roles = BTreeMap::new();
         for (name, through) in &options.through {
             let role = match keyspaces.role(name) {
                 Role::Through(known) if known.options() == through => Role::Through(known),
-                Role::Plain | Role::Through(_) => {
-                    let figures = figures.of(name);
+                Role::Plain | Role::Through(_) | Role::Mirrored(_) => {
+                    let figures = self.figures.of(name);
                     let through = Through::new(name, through.clone(), sources.clone(), figures);
                     Role::Through(Arc::new(through))
                 }
+            };
+            roles.insert(name.clone(), role);
+        }
+        for name in options.mirrors.keys() {
+            let role = match keyspaces.role(name) {
+                known @ Role::Mirrored(_) => known,
+                Role::Plain | Role::Through(_) => Role::Mirrored(Arc::new(Mirrored::default())),
             };
             roles.insert(name.clone(), role);
         }

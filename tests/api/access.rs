@@ -53,6 +53,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/metrics", OnServer),
     ("HEAD", "/metrics", OnServer),
     ("GET", "/limits", OnServer),
+    ("GET", "/mirrors", OnServer),
     ("POST", "/admin/snapshot", OnServer),
     ("GET", "/sources", OnServer),
     ("HEAD", "/sources", OnServer),

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use standpipe::mirror::Upstream;
 use standpipe::server::{self, Access, Options, Policy, Token, Verbs};
 
 use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
+use crate::mirrors::{copying, default_of, mirror};
 use crate::pump::{fixed, http, options as sources};
 
 /// What the codes are asked of.
@@ -36,6 +38,9 @@ impl Stage {
             options.limits.body_stall = std::time::Duration::from_millis(100);
             options.watch.history_events = 1;
             options.keyspaces = vec![("filed".to_owned(), Policy::default())];
+            // Nobody listens there: who follows need not have found anybody yet.
+            let nobody = mirror(Upstream::Standpipe(default_of(([127, 0, 0, 1], 9).into())));
+            copying(options, nobody);
         });
         let guarded = Server::with(|options| {
             options.access = Access {
@@ -247,6 +252,9 @@ const MADE: &[(&str, Make)] = &[
         client.write_request("PUT", "/v1/a", &len, b"x");
         server.wait_for("standpipe_http_inflight_bytes", 1 << 20);
         server.put("/v1/b", &vec![b'x'; LEN])
+    }),
+    ("keyspace_read_only", |stage| {
+        stage.server.put("/keyspaces/copy/keys/a", b"1")
     }),
     ("keyspace_full", |stage| {
         stage.keyspace("full", &json!({"max_bytes": "256KiB", "eviction": "none"}));

@@ -7,6 +7,7 @@ mod counting;
 mod crashes;
 mod directories;
 mod harness;
+mod mirrors;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../api/pump/origin.rs"]
 mod origin;

@@ -142,12 +142,18 @@ impl Entries {
             content_type: facts.media_type,
             content_encoding: facts.content_encoding,
             owner: match facts.writer {
-                Writer::Client => None,
+                Writer::Client | Writer::Mirror => None,
                 Writer::Source(name) => Some(name),
             },
         };
         let lifetime = their_lifetime(facts.lifetime);
-        Ok(Draft(self.store.draft(key, len, &meta, lifetime)?))
+        Ok(Draft(match facts.writer {
+            Writer::Client | Writer::Source(_) => self.store.draft(key, len, &meta, lifetime)?,
+            Writer::Mirror => {
+                let now = None;
+                self.store.restored_draft(key, len, &meta, lifetime, now)?
+            }
+        }))
     }
 
     pub(crate) async fn owned(&self) -> Result<Vec<Owned>, Failure> {

@@ -5,7 +5,7 @@ mod entries;
 mod keyspaces;
 mod operations;
 #[cfg(test)]
-pub(crate) mod simulated;
+mod simulated;
 #[cfg(test)]
 mod tests;
 mod watching;
@@ -26,6 +26,8 @@ use crate::metrics::StoreMetrics;
 
 pub use entries::Draft;
 pub(super) use entries::Entries;
+#[cfg(test)]
+pub(crate) use simulated::Simulated;
 pub use standpipe_store::Options as StoreOptions;
 pub(super) use watching::{Event, Watch};
 

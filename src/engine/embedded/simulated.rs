@@ -1,15 +1,14 @@
-//! An engine over a simulated machine, for tests of those above: its disk can be filled.
+//! An engine over a machine whose disk fills up, fails or stalls when a test wants it to. It must not know what is tested.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use standpipe_store::fs::fault::SimDir;
+use standpipe_store::fs::fault::{Call, Fault, SimDir};
 
-use super::{Embedded, Opening, Options, StoreOptions};
-use crate::engine::Engine;
+use super::{Embedded, Engine, Opening, Options, StoreOptions};
 
-/// A machine with a disk.
-#[derive(Clone, Debug)]
+/// A machine. Dropping it lets go of whatever it holds up: a test that fails must not wait for the disk for ever.
+#[derive(Debug)]
 pub(crate) struct Simulated(SimDir);
 
 impl Simulated {
@@ -17,28 +16,59 @@ impl Simulated {
         Self(SimDir::new())
     }
 
-    /// An engine over what is on the disk.
-    pub(crate) fn engine(&self) -> Engine {
+    /// Opens the engine; an answer waits for the disk for `read_wait` at most.
+    pub(crate) fn open(&self, read_wait: Duration) -> Engine {
         let options = Options {
             path: "unused".into(),
-            read_wait: Duration::from_secs(30),
+            read_wait,
             store: StoreOptions {
                 segment_bytes: 1 << 20,
+                reserve_bytes: Some(1 << 20),
                 ..StoreOptions::default()
             },
         };
         let directory = Arc::new(self.0.clone());
-        let engine = Embedded::open(directory, options, &Opening::default());
-        Engine::Embedded(engine.unwrap())
+        Engine::Embedded(Embedded::open(directory, options, &Opening::default()).unwrap())
     }
 
-    /// Leaves no room for more than there is.
-    pub(crate) fn fill_disk(&self) {
+    /// The same machine after its process was killed: what was written is there.
+    pub(crate) fn kill(&self) -> Self {
+        Self(self.0.kill())
+    }
+
+    /// Nothing fits on the disk any more that is not there already.
+    pub(crate) fn fill(&self) {
         self.0.limit(Some(self.0.used()));
     }
 
-    /// Makes room.
-    pub(crate) fn empty_disk(&self) {
+    /// There is space again.
+    pub(crate) fn free(&self) {
         self.0.limit(None);
+    }
+
+    /// Syncs of the log wait until [`Simulated::release`].
+    pub(crate) fn stall(&self) {
+        self.0.hold(Call::SyncData, "wal-");
+    }
+
+    /// Waits until something waits for the disk. Blocks.
+    pub(crate) fn wait_until_stalled(&self) {
+        self.0.wait_held(1);
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.release(Call::SyncData);
+    }
+
+    /// The next sync fails, and with it everything that is to be made durable.
+    pub(crate) fn fail(&self) {
+        self.0
+            .fail(Fault::on(Call::SyncData).prefix("wal-").always());
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        self.release();
     }
 }

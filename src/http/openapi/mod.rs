@@ -17,8 +17,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
 use super::{
-    batch, counters, entries, keyspace_values, listing, lookup, operations, probes, sources, ttl,
-    values, watch,
+    batch, counters, entries, keyspace_values, listing, lookup, mirrors, operations, probes,
+    sources, ttl, values, watch,
 };
 use super::{keyspaces, prefixes};
 
@@ -101,7 +101,7 @@ fn document() -> Value {
         lookup::root, lookup::head_root,
         operations::flush_by_delete, operations::flush_by_post,
         sources::list, sources::run,
-        operations::snapshot, operations::limits, operations::metrics,
+        operations::snapshot, operations::limits, mirrors::list, operations::metrics,
         probes::health, probes::livez, probes::readyz,
     ),
     components(schemas(Problem)),

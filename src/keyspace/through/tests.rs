@@ -35,7 +35,7 @@ impl Stage {
             value_bytes: 1 << 20,
             keyspaces: 10,
         };
-        let keyspaces = Keyspaces::new(machine.engine(), options);
+        let keyspaces = Keyspaces::new(machine.open(PATIENCE), options);
         let endpoint = format!("http://{}/{{key}}", source.local_addr().unwrap());
         let through = Through::new(
             "default",
@@ -66,8 +66,12 @@ impl Stage {
     async fn ask(&self, key: &'static str) -> (Reading, TcpStream) {
         let values = self.values().clone();
         let reading = async move { values.read(key, Accepts::default).await };
-        let reading = tokio::spawn(reading);
-        let (mut asked, _) = self.source.accept().await.unwrap();
+        let mut reading = tokio::spawn(reading);
+        let accepted = tokio::select! {
+            accepted = timeout(PATIENCE, self.source.accept()) => accepted,
+            read = &mut reading => panic!("the source was not asked: {read:?}"),
+        };
+        let (mut asked, _) = accepted.unwrap().unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             asked.read_buf(&mut head).await.unwrap();
@@ -119,7 +123,7 @@ fn unaware(values: &Values) -> Values {
 async fn on_a_full_disk_values_are_answered_and_not_stored() {
     let stage = Stage::new().await;
     put(stage.values(), "there", b"there").await;
-    stage.machine.fill_disk();
+    stage.machine.fill();
     let mut unstored = Vec::new();
     // What the log has room for already is still stored.
     while unstored.len() < 2 {
@@ -138,7 +142,7 @@ async fn on_a_full_disk_values_are_answered_and_not_stored() {
     assert_ne!(unstored.first(), unstored.last());
     assert!(stage.stored("a").await.is_none());
     assert!(stage.stored("there").await.is_some());
-    stage.machine.empty_disk();
+    stage.machine.free();
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (reading, asked) = stage.ask("a").await;
@@ -157,10 +161,11 @@ async fn a_flight_that_begins_in_the_middle_of_a_put_does_not_take_its_place() {
     let values = stage.values();
     // A put that has told of itself and is not made yet.
     let key = Changing::Key(b"a");
-    values.before(key).await.unwrap();
+    let held = values.before(key).await.unwrap();
     let (reading, asked) = stage.ask("a").await;
     let unaware = unaware(values);
     put(&unaware, "a", b"mine").await;
+    drop(held);
     answer(asked, "fetched").await;
     let read = reading.await.unwrap().unwrap();
     assert_eq!(fetched(&read), (&b"fetched"[..], false));
