@@ -96,6 +96,8 @@ codes! {
         "The value was written by a scheduled source of the configuration file, which the detail names, and that source alone changes it: it would write over any other value at its next run. Nothing was changed. Write under another key, change the source in the file, or remove it there: its keys go with it."
     DurabilityFixed "durability_fixed" CONFLICT "The durability cannot change while there is data"
         "A keyspace can become memory, or cease to be, only while it is empty; synced and written can be exchanged at any time. Nothing was changed. Empty the keyspace first, or make another one."
+    SinkPending "sink_pending" CONFLICT "Something waits to be passed on"
+        "The keyspace has, or has had, a sink, and keys wait to be passed on by it or could not be passed on: the detail says how many of each. Dropping the keyspace, or keeping it in memory, would lose them. Nothing was changed. Let the sink catch up (POST /sinks/{keyspace}/sync), and have what could not be passed on tried again."
     KeyspaceProtected "keyspace_protected" CONFLICT "This keyspace cannot be dropped"
         "The keyspace default always exists, because /v1/ and /flush are its addresses. Nothing was dropped. Empty it with POST /flush instead."
     Compacted "compacted" GONE "The events are not kept any more"
@@ -146,6 +148,8 @@ codes! {
         "The request said Cache-Control: only-if-cached, so the source that the keyspace reads through was not asked, and nothing is stored under the key that is still fresh. Send the request without it."
     KeyspaceFull "keyspace_full" INSUFFICIENT_STORAGE "The keyspace is full"
         "The keyspace has a max_bytes and its eviction is none, so nothing leaves it by itself and nothing was changed. Delete values, let them expire, or raise max_bytes."
+    SinkBacklog "sink_backlog" INSUFFICIENT_STORAGE "The sink has not caught up"
+        "So many keys wait to be passed on by the keyspace's sink that no further one may, or all that could leave a full keyspace waits for it. Nothing was changed. Reads, and changes of keys that wait already, still work. Look at GET /sinks for why it is behind; or raise the limit that the detail names."
     DiskFull "disk_full" INSUFFICIENT_STORAGE "The disk is full"
         "There is no room to make this change durable, and nothing was changed. Reads and deletes still work. Writes resume by themselves when there is space again."
 }

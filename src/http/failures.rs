@@ -53,7 +53,7 @@ failures! {
         KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
@@ -67,7 +67,7 @@ failures! {
         KeyspaceReadOnly
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
-        DurabilityLost DiskFull
+        DurabilityLost DiskFull SinkBacklog
     ]
     /// Of reading a value of a named keyspace, which may have to be fetched.
     KeyValueFailures: ValueFailures [KeyspaceNotFound]
@@ -99,7 +99,7 @@ failures! {
         KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
-        Overloaded DurabilityLost DiskFull KeyspaceFull
+        Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
@@ -108,7 +108,7 @@ failures! {
         KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
-        Overloaded DurabilityLost DiskFull KeyspaceFull
+        Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
@@ -116,7 +116,7 @@ failures! {
     BatchFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
         BatchFailed BodyStalled BatchTooLarge AnswerTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
-        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
+        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of listing keyspaces.
     KeyspaceListFailures [
@@ -128,13 +128,13 @@ failures! {
     KeyspaceSetFailures [
         KeyspaceReadOnly
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
-        DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
+        DurabilityFixed SinkPending TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of receiving a policy.
     PolicyFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidPolicy FileOnly InvalidOperation]
     /// Of dropping keyspaces.
     KeyspacesDropFailures [
-        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected TokenRequired Forbidden WrongHost
+        InvalidParameter UnknownParameter CrossSite DefinedByFile SinkPending KeyspaceProtected TokenRequired Forbidden WrongHost
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.

@@ -272,6 +272,10 @@ fn refusal(operation: Option<&Operation<'_>>, why: Unmade) -> Refusal {
         Unmade::NotACounter => Refusal::NotACounter,
         Unmade::Repeated => Refusal::KeyRepeated,
         Unmade::Foreign(holder) => holder.into(),
+        Unmade::PendingOutOfRange { pending } => Refusal::PendingOutOfRange {
+            pending,
+            by: operation.map(count_of).unwrap_or_default().by,
+        },
         Unmade::OutOfRange { current } => {
             super::counter::out_of_range(current, &operation.map(count_of).unwrap_or_default())
         }

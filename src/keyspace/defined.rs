@@ -36,6 +36,25 @@ pub enum NotDefined {
         /// How many there may be.
         limit: usize,
     },
+    /// What waits to be passed on by the sink that there was would get lost.
+    #[error(
+        "keyspaces.{keyspace}: {pending} keys wait to be passed on by the sink that it has had, and {dead} could not be; \
+         let them be passed on first, or take the change back"
+    )]
+    SinkPending {
+        /// The keyspace.
+        keyspace: String,
+        /// Keys that are pending; one that is in two generations counts twice.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace in memory can have no sink.
+    #[error("keyspaces.{keyspace}: it is in memory, so it can have no sink")]
+    SinkNeedsLog {
+        /// The keyspace.
+        keyspace: String,
+    },
     /// The engine could not be told.
     #[error("keyspaces: {failure}")]
     Failed {
@@ -141,6 +160,12 @@ fn not_defined(keyspace: &str, there: usize, failure: KeyspaceFailure) -> NotDef
             actual: there + 1,
             limit,
         },
+        KeyspaceFailure::SinkPending { pending, dead, .. } => NotDefined::SinkPending {
+            keyspace,
+            pending,
+            dead,
+        },
+        KeyspaceFailure::NotLogged { .. } => NotDefined::SinkNeedsLog { keyspace },
         KeyspaceFailure::Failed(failure) => NotDefined::Failed { failure },
     }
 }

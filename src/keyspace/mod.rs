@@ -25,9 +25,9 @@ use tokio::sync::Mutex;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
-    Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watching, What,
+    Backlog, Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry,
+    Event, Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType,
+    Opening, Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};

@@ -136,6 +136,32 @@ pub enum Refusal {
     /// A source would write over what a client wrote; nothing was changed. No client is ever refused so.
     #[error("a client wrote this key, so no source writes there")]
     KeyTaken,
+    /// The sum of a counter's increments that wait to be passed on by a sink does not fit into 64 bits; nothing was changed.
+    #[error(
+        "increments of {pending} wait to be passed on by the sink, and adding {by} would leave the range of 64 bits"
+    )]
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+        /// What was to be added.
+        by: i64,
+    },
+    /// What is pending for a sink, or could not be passed on, would get lost; nothing was changed.
+    #[error("{name:?}: {pending} keys wait to be passed on by its sink, and {dead} could not be")]
+    SinkPending {
+        /// The keyspace.
+        name: String,
+        /// Keys that are pending; one that is in two generations counts twice.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace in memory keeps nothing for a sink; nothing was changed.
+    #[error("{name:?} is in memory, so it can have no sink")]
+    SinkNeedsLog {
+        /// The keyspace.
+        name: String,
+    },
     /// The keyspace follows somebody else, and clients only read it; nothing was changed.
     #[error("{name:?} follows somebody else, and is only read here")]
     ReadOnly {

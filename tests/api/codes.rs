@@ -14,6 +14,7 @@ use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
 use crate::mirrors::{copying, default_of, mirror};
 use crate::pump::{fixed, http, options as sources};
+use crate::sinks_behind::with_sinks;
 
 /// What the codes are asked of.
 struct Stage {
@@ -29,7 +30,7 @@ impl Stage {
     fn new() -> Self {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let endless = http(&format!("http://{}/", silent.local_addr().unwrap()));
-        let server = Server::with(|options| {
+        let server = Server::over(with_sinks(), |options| {
             options.sources = sources(&[("endless", endless), ("mine", fixed("1"))]);
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
@@ -174,6 +175,12 @@ const MADE: &[(&str, Make)] = &[
     }),
     ("managed_by_source", |stage| {
         stage.server.put("/v1/mine", b"2")
+    }),
+    ("sink_pending", |stage| {
+        stage.server.send("DELETE", "/keyspaces/sums", &[], b"")
+    }),
+    ("sink_backlog", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/m", &json!({}))
     }),
     ("durability_fixed", |stage| {
         stage.json(

@@ -49,6 +49,7 @@ mod pump;
 mod races;
 mod ranges;
 mod request_ids;
+mod sinks_behind;
 mod smartcore;
 mod sources;
 mod stopping;

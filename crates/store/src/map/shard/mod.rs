@@ -4,6 +4,7 @@
 //! change a shard through one function, [`Shard::apply`]. [`whole`] is about all of it at once. It knows neither the log nor
 //! clocks.
 
+mod pending;
 mod whole;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -16,6 +17,8 @@ use super::entry::Entry;
 use super::eviction::Sieve;
 use super::index::{Index, keys_of};
 use crate::int::{index, slot32};
+use pending::Outbox;
+pub(crate) use pending::{Open, Taken};
 pub(crate) use whole::{Drained, ShardStats};
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
@@ -49,7 +52,7 @@ pub(crate) struct Shard {
     index: Index,
     /// While loading, keys are not put into the index one by one; [`Shard::finish_loading`] sorts them.
     loading: bool,
-    /// (`expires_at`, slot) of every live entry that expires.
+    /// (`expires_at`, slot) of every live entry that leaves by time; those that are held are with what is pending.
     expiry: BTreeSet<(u64, u32)>,
     /// Slots of what sources wrote.
     owned: BTreeSet<u32>,
@@ -76,15 +79,12 @@ pub(crate) struct Shard {
     pub(super) tidied: Option<u32>,
     /// Who leaves when room is needed; only where somebody may.
     pub(super) sieve: Option<Box<Sieve>>,
+    /// What is pending for a sink; only where something ever was.
+    outbox: Option<Box<Outbox>>,
 }
 
 /// Allocations above this have pages of their own, or share them with few.
 const SHARED_PAGES: u64 = 16 << 10;
-
-/// Whether an entry may leave for room. A mark of a deletion stands for a promise; what a source wrote is not ours.
-fn may_leave(entry: &Entry) -> bool {
-    !entry.is_tombstone() && !entry.is_owned()
-}
 
 impl Shard {
     pub(super) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
@@ -99,6 +99,12 @@ impl Shard {
 
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
         self.slots.get(index(slot)).and_then(Option::as_ref)
+    }
+
+    /// Whether the entry of a slot may leave for room. A mark of a deletion stands for a promise; what a source wrote is not
+    /// ours; what is pending has to be passed on first.
+    fn may_leave(&self, slot: u32, entry: &Entry) -> bool {
+        !entry.is_tombstone() && !entry.is_owned() && !self.is_held(slot)
     }
 
     /// What is known about `key`, which counts as asking for it. The time is asked for only where the entry expires.
@@ -127,6 +133,18 @@ impl Shard {
         }
     }
 
+    /// The same without asking for it, and whatever the time is: what has expired and is still kept counts as there.
+    pub(crate) fn peek(&self, hash: u32, key: &[u8]) -> Lookup<'_> {
+        let found = self.find(hash, key).and_then(|slot| self.entry(slot));
+        match found {
+            None => Lookup::Absent { seen: self.mark },
+            Some(entry) if entry.is_tombstone() => Lookup::Absent {
+                seen: entry.revision().max(self.mark),
+            },
+            Some(entry) => Lookup::Live(entry),
+        }
+    }
+
     /// Makes one change, unless something newer is there already. The one place where a key changes.
     ///
     /// `durable` is the newest revision that no crash can take back: marks of deletions up to it are dropped.
@@ -148,9 +166,14 @@ impl Shard {
             return None;
         }
         match (effect, found) {
-            (Effect::Put(entry), Some(slot)) => self.replace(slot, entry),
+            (Effect::Put(entry), Some(slot)) => {
+                let old = self.replace(slot, entry);
+                self.hold_if_marked(slot);
+                old
+            }
             (Effect::Put(entry), None) => {
-                self.insert(hash, entry);
+                let slot = self.insert(hash, entry);
+                self.hold_if_marked(slot);
                 None
             }
             (Effect::Delete { key, .. }, Some(slot)) => {
@@ -167,7 +190,7 @@ impl Shard {
         }
     }
 
-    fn insert(&mut self, hash: u32, entry: Entry) {
+    fn insert(&mut self, hash: u32, entry: Entry) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
                 // Doubling would leave up to eight bytes of air for each entry.
@@ -177,9 +200,8 @@ impl Shard {
             slot32(self.slots.len() - 1)
         });
         self.count_in(slot, &entry);
-        if let Some(sieve) = &mut self.sieve
-            && may_leave(&entry)
-        {
+        let leaves = self.may_leave(slot, &entry);
+        if let Some(sieve) = self.sieve.as_mut().filter(|_| leaves) {
             sieve.push(slot);
         }
         if !self.loading {
@@ -192,17 +214,23 @@ impl Shard {
             .insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| {
                 Bucket::spread(bucket.hash)
             });
+        slot
     }
 
     fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
         let old = self.slots.get_mut(index(slot)).and_then(Option::take);
         // Out before in: both may expire at the same moment, in the same slot.
+        let left = old.as_ref().is_some_and(|old| self.may_leave(slot, old));
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
+        if entry.is_tombstone() {
+            self.forget_held(slot);
+        }
         self.count_in(slot, &entry);
+        let leaves = self.may_leave(slot, &entry);
         if let Some(sieve) = &mut self.sieve {
-            match (old.as_ref().is_some_and(may_leave), may_leave(&entry)) {
+            match (left, leaves) {
                 // A key that is written again keeps its place, and was asked for.
                 (true, true) => sieve.visit(slot),
                 (false, true) => sieve.push(slot),
@@ -250,6 +278,7 @@ impl Shard {
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
+        self.forget_held(slot);
         self.free.push(slot);
         old
     }
@@ -260,14 +289,18 @@ impl Shard {
         if entry.is_tombstone() {
             self.mark_bytes += cost;
         } else {
+            let held = self.is_held(slot);
             if entry.is_owned() {
                 self.pinned += cost;
                 self.owned.insert(slot);
+            } else if held {
+                self.pinned += cost;
+                self.held_more(cost);
             }
             self.live += 1;
             self.entry_bytes += entry.footprint();
             if let Some(at) = entry.expires_at_ms() {
-                self.expiry.insert((at, slot));
+                self.expiry_of(held).insert((at, slot));
             }
         }
     }
@@ -279,14 +312,18 @@ impl Shard {
         if entry.is_tombstone() {
             self.mark_bytes -= cost;
         } else {
+            let held = self.is_held(slot);
             if entry.is_owned() {
                 self.pinned -= cost;
                 self.owned.remove(&slot);
+            } else if held {
+                self.pinned -= cost;
+                self.held_less(cost);
             }
             self.live -= 1;
             self.entry_bytes -= entry.footprint();
             if let Some(at) = entry.expires_at_ms() {
-                self.expiry.remove(&(at, slot));
+                self.expiry_of(held).remove(&(at, slot));
             }
         }
     }
@@ -363,8 +400,9 @@ impl Shard {
         let slots = self.slots.iter().enumerate();
         let there = slots.filter_map(|(slot, place)| place.as_ref().map(|entry| (slot, entry)));
         let mut found: Vec<_> = there
-            .filter(|(_, entry)| may_leave(entry))
-            .map(|(slot, entry)| (entry.revision(), slot32(slot)))
+            .map(|(slot, entry)| (slot32(slot), entry))
+            .filter(|(slot, entry)| self.may_leave(*slot, entry))
+            .map(|(slot, entry)| (entry.revision(), slot))
             .collect();
         found.sort_unstable();
         found
@@ -487,7 +525,7 @@ mod tests {
             put(&mut shard, key, revision);
         }
         assert_eq!(shard.flush(5).live_at(0), 2);
-        shard.finish_loading();
+        shard.finish_loading(&|_| 0);
         assert_eq!(keys(&shard), [("b".to_owned(), 7)]);
         assert_eq!(shard.flush(8).live_at(0), 1);
         assert!(keys(&shard).is_empty());
