@@ -75,7 +75,7 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
     };
     match values.find(key.as_bytes()).await? {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => found(call, values, &key, &conditions, entry),
+        Some(entry) => found(call, values, key, &conditions, entry),
     }
 }
 
