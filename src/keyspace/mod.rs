@@ -41,7 +41,7 @@ pub use mirrored::{
 };
 pub use news::News;
 pub use role::Role;
-pub use through::Through;
+pub use through::{Accepts, Forwarded, Read, Served, SourceFailure, Stale, Through};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
 use news::Teller;
@@ -116,6 +116,11 @@ impl Keyspaces {
     /// What the keyspace called `name` does beside keeping values.
     pub fn role(&self, name: &str) -> Role {
         self.roles.of(name)
+    }
+
+    /// Breaks off everything that is being fetched: whoever waits for it is told so.
+    pub fn end_fetches(&self) {
+        self.roles.end_fetches();
     }
 
     /// The values of the keyspace `default`, which always exists.

@@ -4,6 +4,7 @@
 mod durations;
 mod mirrors;
 mod sources;
+mod through;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ pub use mirrors::{AllMirrors, MirrorFigures, MirrorMetrics};
 /// A number of events, counted by whoever holds it.
 pub use prometheus_client::metrics::counter::Counter;
 pub use sources::{AllSources, SourceMetrics};
+pub use through::{OneMore, ThroughFigures, ThroughMetrics};
 
 /// Labels of an answered request.
 type Labels = Vec<(&'static str, String)>;
@@ -47,6 +49,8 @@ pub struct Metrics {
     pub mirrors: AllMirrors,
     /// Figures of what is fetched by the clock.
     pub sources: AllSources,
+    /// Figures of keyspaces that read through.
+    pub through: ThroughMetrics,
 }
 
 /// Figures of the configuration.
@@ -267,6 +271,8 @@ impl Metrics {
         registry.register_collector(Box::new(mirrors.clone()));
         let sources = AllSources::default();
         registry.register_collector(Box::new(sources.clone()));
+        let through = ThroughMetrics::default();
+        through.register(&mut registry);
         Self {
             registry,
             requests,
@@ -277,6 +283,7 @@ impl Metrics {
             config,
             mirrors,
             sources,
+            through,
         }
     }
 

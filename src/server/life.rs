@@ -51,11 +51,12 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
     .map_err(cannot_serve)?;
     let ops = operations(ops, &service, options)?;
     let ops_stopper = ops.as_ref().map(Listener::stopper);
+    let movement = Movement::new(outbound, service.metrics().through.clone());
     let life = Life {
         stopper: listener.stopper(),
         service,
         tls,
-        movement: Movement::new(outbound),
+        movement,
         reload,
         stop,
     };
@@ -168,6 +169,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                keyspaces.end_fetches();
                 self.movement.stop().await;
                 Err(ServerError::Lost { reason })
             }
@@ -209,6 +211,7 @@ impl Life {
             () = self.stopper.drain() => {}
             () = self.stop.asked_again() => {}
         }
+        keyspaces.end_fetches();
         tokio::select! {
             () = self.movement.stop() => {}
             () = self.stop.asked_again() => {}
