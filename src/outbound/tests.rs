@@ -142,7 +142,8 @@ async fn a_link_local_address_is_refused_by_number_and_by_name() {
 
 #[tokio::test]
 async fn three_redirects_are_followed_and_the_fourth_is_not() {
-    let words = b"HTTP/1.1 302 Found\r\nLocation: /again\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let words =
+        b"HTTP/1.1 302 Found\r\nLocation: /again\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let address = saying(words, Then::End).await;
     let error = fetch(get(&format!("http://{address}/")), PATIENT)
         .await
