@@ -2,8 +2,12 @@
 //! know how what is pending is kept.
 
 mod ahead;
+#[cfg(test)]
+mod book;
+mod ledger;
 mod options;
 mod row;
 mod sql;
+mod web;
 
 pub use options::{Deletes, HttpTarget, Mode, Options, SqlTarget, Target};

@@ -3,108 +3,25 @@
 //! 1. Begin, and take the note of the last generation, which nobody else can change until this transaction has ended. A
 //!    transaction of ours whose end is not known yet holds it: it is waited for.
 //! 2. Decide by the note ([`super::super::ahead`]).
-//! 3. Apply the changes page by page. Rows that are refused for good are found by halving, with a mark to go back to.
-//! 4. Set those rows aside, durably, while this transaction is still open: from here on they are nothing that it has to do.
-//! 5. Note the generation and commit.
+//! 3. Apply the changes page by page. Rows that are refused for good are found by halving, with a mark to go back to, and
+//!    are set aside, durably, while this transaction is still open: from then on they are nothing that it has to do.
+//! 4. Note the generation and commit.
 //!
 //! A crash or a lost connection before the commit leaves nothing here; what was set aside stays so, and the rest is applied
 //! by the next attempt. After it the note says that nothing is left to do.
 
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::fault::Fault;
 use super::session::{Does, Session};
-use crate::sink::ahead::{Ahead, Note, Verdict, judge};
-use crate::sink::row::{Change, Generation, Identity, Refused, Row};
+use crate::sink::ahead::{Note, Verdict, judge};
+use crate::sink::ledger::{Applied, Choice, Fault, Ledger, Unapplied, check_room};
+use crate::sink::row::{Change, Refused, Row};
 
 /// The most bytes of keys and values in one statement of several rows.
 const STATEMENT_BYTES: usize = 1 << 20;
 
-/// A generation that is closed and waits to be passed on.
-pub(in crate::sink) trait Ledger: Send + Sync {
-    /// Why it cannot be read or changed.
-    type Failure: Send;
-
-    /// Whose it is.
-    fn identity(&self) -> Identity;
-
-    /// The keyspace's name.
-    fn keyspace(&self) -> &str;
-
-    /// Which one it is.
-    fn generation(&self) -> Generation;
-
-    /// How many keys of it are left: without those that were set aside.
-    fn keys(&self) -> u64;
-
-    /// Whether an incarnation is one of this store's.
-    fn knows(&self, mark: u64) -> bool;
-
-    /// Up to `limit` of its rows in the order of their keys, behind `after`, and where the next page begins; `None` there is
-    /// the end.
-    fn page(
-        &self,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> impl Future<Output = Result<(Vec<Row>, Option<Box<[u8]>>), Self::Failure>> + Send;
-
-    /// How many rows more can be set aside.
-    fn room(&self) -> u64;
-
-    /// Takes rows out of it and sets them aside; durable when it returns.
-    fn set_aside(
-        &self,
-        refused: &[Refused],
-    ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
-}
-
-/// What a person has decided about a generation for which the target is ahead.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::sink) enum Choice {
-    /// It is taken for applied.
-    Skip,
-    /// It is applied.
-    Resend,
-}
-
-/// What became of a generation.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::sink) struct Applied {
-    /// Keys that were applied now.
-    pub(in crate::sink) keys: u64,
-    /// Keys that were set aside now.
-    pub(in crate::sink) refused: u64,
-    /// Whether the target had applied all of it before.
-    pub(in crate::sink) before: bool,
-    /// Whether the target lacks generations before it that it had been given.
-    pub(in crate::sink) after_a_gap: bool,
-}
-
-/// Why a generation was not applied, or is not known to be.
-#[derive(Debug)]
-pub(in crate::sink) enum Unapplied<F> {
-    /// The database did not do it.
-    Fault(Fault),
-    /// A person has to decide.
-    Ahead(Ahead),
-    /// More rows are refused than can be set aside.
-    NoRoom {
-        /// How many more rows can be set aside.
-        room: u64,
-    },
-    /// The generation could not be read or changed.
-    Ledger(F),
-}
-
-impl<F> From<Fault> for Unapplied<F> {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-/// Applies a generation. After a failure the session is of no use any more, unless the failure is one of ours.
+/// Applies a generation. After any failure but [`Unapplied::Ahead`] the session has to be dropped: nobody knows where it stands.
 pub(in crate::sink) async fn apply<L: Ledger>(
     session: &mut Session,
     ledger: &L,
@@ -137,15 +54,10 @@ pub(in crate::sink) async fn apply<L: Ledger>(
         (Verdict::Apply { after_a_gap }, _) => (after_a_gap, false),
     };
     let refused = if skipped {
-        Vec::new()
+        0
     } else {
         rows(session, ledger).await?
     };
-    if !refused.is_empty() {
-        let set_aside = ledger.set_aside(&refused).await;
-        set_aside.map_err(Unapplied::Ledger)?;
-    }
-    let refused = u64::try_from(refused.len()).unwrap_or(u64::MAX);
     let keys = ledger.keys();
     let note = Note {
         generation: ours,
@@ -163,16 +75,14 @@ pub(in crate::sink) async fn apply<L: Ledger>(
     })
 }
 
-/// Applies every row, and returns those that are refused for good.
-async fn rows<L: Ledger>(
-    session: &mut Session,
-    ledger: &L,
-) -> Result<Vec<Refused>, Unapplied<L::Failure>> {
-    let mut refused = Vec::new();
+/// Applies every row, and returns how many were refused for good and are set aside.
+async fn rows<L: Ledger>(session: &mut Session, ledger: &L) -> Result<u64, Unapplied<L::Failure>> {
+    let mut count = 0_u64;
     let mut after: Option<Box<[u8]>> = None;
     loop {
         let page = ledger.page(after.as_deref(), session.batch()).await;
         let (rows, next) = page.map_err(Unapplied::Ledger)?;
+        let mut refused = Vec::new();
         for (does, mut rows) in sorted(session, rows, &mut refused) {
             while !rows.is_empty() {
                 let rest = rows.split_off(statement_len(&rows));
@@ -181,18 +91,16 @@ async fn rows<L: Ledger>(
             }
         }
         check_room(ledger.room(), &refused)?;
+        if !refused.is_empty() {
+            let set_aside = ledger.set_aside(&refused).await;
+            set_aside.map_err(Unapplied::Ledger)?;
+            count = count.saturating_add(refused.len().try_into().unwrap_or(u64::MAX));
+        }
         match next {
-            None => return Ok(refused),
+            None => return Ok(count),
             Some(place) => after = Some(place),
         }
     }
-}
-
-fn check_room<F>(room: u64, refused: &[Refused]) -> Result<(), Unapplied<F>> {
-    if u64::try_from(refused.len()).unwrap_or(u64::MAX) > room {
-        return Err(Unapplied::NoRoom { room });
-    }
-    Ok(())
 }
 
 /// The rows by what becomes of them, without those of which it can be told that they would not stay what they are.

@@ -1,7 +1,7 @@
 //! What the columns of a table take: whether a table is fit for a sink at all, and which rows it would not keep as they are.
 //! It must not know how a database is asked for these facts.
 
-use super::fault::Fault;
+use crate::sink::ledger::Fault;
 use crate::sink::options::Mode;
 
 /// How a column wants what it is given.

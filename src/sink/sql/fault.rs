@@ -1,19 +1,11 @@
-//! What databases say when they do not do something, sorted into three kinds. Only what is listed here as a refusal of a row
-//! ever sets a row aside: whatever is not known is tried again. It must not know what was being done.
+//! What databases say when they do not do something, sorted. Only what is listed here as a refusal of a row ever sets a row
+//! aside: whatever is not known is tried again. It must not know what was being done.
 
 use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
-/// Why a step at the database did not succeed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::sink) enum Fault {
-    /// A row is refused for good: the same row will be refused again.
-    Refused(String),
-    /// It may pass: the connection, a deadlock, a full disk, a missing right.
-    Failed(String),
-    /// The table is not fit for this; somebody has to change it.
-    Unsuitable(String),
-}
+use crate::sink::ledger::Fault;
 
 /// The longest text of a database that is kept.
 const MOST_TEXT: usize = 300;
@@ -42,7 +34,7 @@ impl Fault {
     pub(super) fn passing(error: &sqlx::Error) -> Self {
         match Self::of(error) {
             Self::Refused(text) => Self::Failed(text),
-            other => other,
+            fault @ (Self::Failed(_) | Self::Later(..) | Self::Unsuitable(_)) => fault,
         }
     }
 }
@@ -63,7 +55,7 @@ fn refuses_a_row(said: &dyn DatabaseError, code: &str) -> bool {
     if let Some(said) = error.downcast_ref::<MySqlDatabaseError>() {
         return MYSQL_REFUSALS.contains(&said.number());
     }
-    if error.is::<sqlx::postgres::PgDatabaseError>() {
+    if error.is::<PgDatabaseError>() {
         return POSTGRES_REFUSALS
             .iter()
             .any(|known| code.starts_with(known));

@@ -13,8 +13,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub(super) use apply::{Applied, Choice, Ledger, Unapplied, apply};
-pub(super) use fault::Fault;
+pub(super) use apply::apply;
 pub(super) use session::Session;
 
 /// The table of notes, beside the table that is written to.

@@ -5,11 +5,11 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::NOTES;
 use super::column::{Column, Kind, Shape, folds, missing, not_unique, unfilled};
-use super::fault::Fault;
 use super::name::{TableName, quoted};
 use super::notes;
 use super::session::{Does, Table};
 use crate::sink::ahead::Note;
+use crate::sink::ledger::Fault;
 use crate::sink::row::{Change, Identity, Row};
 
 /// Beside a value a packet holds the statement and the other values of its row.
@@ -488,7 +488,7 @@ async fn make_notes(connection: &mut MySqlConnection, table: &TableName) -> Resu
             ),
         )
         .await;
-        return made.map_err(|fault| notes::not_made(&name, fault));
+        return made.map_err(|fault| notes::not_made(&name, &fault));
     }
     Ok(())
 }

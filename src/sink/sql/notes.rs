@@ -1,8 +1,8 @@
 //! The table of notes, `standpipe_sink`, in words that every database shares: a row for each keyspace of each store, with the
 //! last generation that was applied. It must not know how a row is read or written.
 
-use super::fault::Fault;
 use crate::sink::ahead::Note;
+use crate::sink::ledger::Fault;
 use crate::sink::row::{Generation, Identity};
 
 /// The key of a row: the store in hexadecimal, and the keyspace.
@@ -57,15 +57,11 @@ pub(super) fn read(
 }
 
 /// That the table could not be made.
-pub(super) fn not_made(notes: &str, fault: Fault) -> Fault {
-    match fault {
-        Fault::Refused(text) | Fault::Failed(text) | Fault::Unsuitable(text) => {
-            Fault::unsuitable(format!(
-                "the table {notes} is not there and cannot be made: {text}; give the right, or make it as docs/sinks.md \
-                 shows"
-            ))
-        }
-    }
+pub(super) fn not_made(notes: &str, fault: &Fault) -> Fault {
+    let text = fault.text();
+    Fault::unsuitable(format!(
+        "the table {notes} is not there and cannot be made: {text}; give the right, or make it as docs/sinks.md shows"
+    ))
 }
 
 #[cfg(test)]

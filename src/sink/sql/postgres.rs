@@ -7,11 +7,11 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::NOTES;
 use super::column::{Column, Kind, Shape, folds, missing, not_unique, unfilled};
-use super::fault::Fault;
 use super::name::{TableName, quoted};
 use super::notes;
 use super::session::{Does, Table};
 use crate::sink::ahead::Note;
+use crate::sink::ledger::Fault;
 use crate::sink::options::Mode;
 use crate::sink::row::{Change, Identity, Row};
 
@@ -364,7 +364,7 @@ async fn make_notes(connection: &mut PgConnection, noted: &str) -> Result<(), Fa
         ),
     )
     .await;
-    made.map_err(|fault| notes::not_made(noted, fault))
+    made.map_err(|fault| notes::not_made(noted, &fault))
 }
 
 fn begin(timeout: Duration) -> String {

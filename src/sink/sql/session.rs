@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::column::Shape;
-use super::fault::Fault;
 use super::mysql;
 use super::name::TableName;
 use super::postgres;
 use super::sqlite;
 use crate::outbound::Connection;
 use crate::sink::ahead::Note;
+use crate::sink::ledger::Fault;
 use crate::sink::options::{Mode, SqlTarget};
 use crate::sink::row::{Identity, Row};
 

@@ -5,11 +5,11 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::NOTES;
 use super::column::{Column, Kind, Shape, folds, missing, not_unique, unfilled};
-use super::fault::Fault;
 use super::name::{TableName, quoted};
 use super::notes;
 use super::session::{Does, Table};
 use crate::sink::ahead::Note;
+use crate::sink::ledger::Fault;
 use crate::sink::row::{Change, Identity, Row};
 
 /// A connection with its statements.
@@ -281,7 +281,7 @@ async fn make_notes(
     )));
     let made = passing(made.execute(connection).await);
     made.map(drop)
-        .map_err(|fault| notes::not_made(noted, fault))
+        .map_err(|fault| notes::not_made(noted, &fault))
 }
 
 fn statements(table: &Table, notes: &str) -> Statements {

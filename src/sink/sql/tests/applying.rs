@@ -1,7 +1,7 @@
 //! What a transaction leaves behind, and what the next one makes of it.
 
-use super::book::{added, put, removed};
 use super::*;
+use crate::sink::book::{added, put, removed};
 use crate::sink::row::Generation;
 
 fn done(keys: u64) -> Applied {

@@ -2,7 +2,6 @@
 //! names them in the environment and runs the tests that are ignored here. It must not know how a store keeps a generation.
 
 mod applying;
-mod book;
 mod fitness;
 mod refusing;
 
@@ -14,8 +13,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::outbound::{Connection, Options as OutboundOptions, Outbound, Secret};
+use crate::sink::book::Book;
+use crate::sink::ledger::{Applied, Choice, Fault, Ledger as _, Unapplied};
 use crate::sink::options::{Deletes, Mode, SqlTarget};
-use book::Book;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const BATCH: usize = 10;

@@ -1,7 +1,7 @@
 //! Rows that are refused for good: found among the others, set aside before the rest is committed.
 
-use super::book::{added, put};
 use super::*;
+use crate::sink::book::{added, put};
 
 fn failed<T>(result: Result<T, Unapplied<&'static str>>) -> Unapplied<&'static str> {
     result.map(drop).unwrap_err()

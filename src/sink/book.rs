@@ -1,12 +1,12 @@
-//! A generation in memory, in the words in which a store offers one.
+//! A generation in memory, in the words in which a store offers one: for the tests of the targets.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::super::apply::Ledger;
-use crate::sink::row::{Change, Generation, Identity, Refused, Row, Value};
+use super::ledger::Ledger;
+use super::row::{Change, Generation, Identity, Refused, Row, Value};
 
 /// The incarnations that belong to the history of every book.
 pub(super) const KNOWN: [u64; 2] = [1, u64::MAX];
