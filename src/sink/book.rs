@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Unapplied};
 use super::row::{Change, Generation, Identity, Refused, Row, Value};
 
 /// The incarnations that belong to the history of every book.
@@ -132,13 +132,13 @@ impl Ledger for Book {
         Ok((page, next))
     }
 
-    fn room(&self) -> u64 {
-        self.room
-    }
-
-    async fn set_aside(&self, refused: &[Refused]) -> Result<(), &'static str> {
+    async fn set_aside(&self, refused: &[Refused]) -> Result<(), Unapplied<&'static str>> {
         if self.is_stuck {
-            return Err("the disk is full");
+            return Err(Unapplied::Ledger("the disk is full"));
+        }
+        let dead = self.dead.lock().len() + refused.len();
+        if u64::try_from(dead).unwrap() > self.room {
+            return Err(Unapplied::NoRoom { limit: self.room });
         }
         let mut rows = self.rows.lock();
         for one in refused {

@@ -35,14 +35,11 @@ pub(super) trait Ledger: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<(Vec<Row>, Option<Box<[u8]>>), Self::Failure>> + Send;
 
-    /// How many rows more can be set aside.
-    fn room(&self) -> u64;
-
     /// Takes rows out of it and sets them aside; durable when it returns.
     fn set_aside(
         &self,
         refused: &[Refused],
-    ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
+    ) -> impl Future<Output = Result<(), Unapplied<Self::Failure>>> + Send;
 }
 
 /// What a person has decided about a generation for which the target is ahead.
@@ -54,13 +51,24 @@ pub(super) enum Choice {
     Resend,
 }
 
-/// What became of a generation.
+/// A choice, and what was shown when it was made: about anything else it says nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Decision {
+    /// What was chosen.
+    pub(super) choice: Choice,
+    /// What had been found.
+    pub(super) about: Ahead,
+}
+
+/// What became of a generation.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Applied {
     /// Keys that were applied now.
     pub(super) keys: u64,
     /// Keys that were set aside now.
     pub(super) refused: u64,
+    /// Keys that a person has taken for applied.
+    pub(super) skipped: u64,
     /// Whether the target had applied all of it before.
     pub(super) before: bool,
     /// Whether the target lacks generations before it that it had been given.
@@ -74,10 +82,10 @@ pub(super) enum Unapplied<F> {
     Fault(Fault),
     /// A person has to decide.
     Ahead(Ahead),
-    /// More rows are refused than can be set aside.
+    /// More rows are refused than may be set aside.
     NoRoom {
-        /// How many more rows can be set aside.
-        room: u64,
+        /// How many may be.
+        limit: u64,
     },
     /// The generation could not be read or changed.
     Ledger(F),
@@ -112,12 +120,4 @@ impl<F> From<Fault> for Unapplied<F> {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
-}
-
-/// That what was found can be set aside.
-pub(super) fn check_room<F>(room: u64, refused: &[Refused]) -> Result<(), Unapplied<F>> {
-    if u64::try_from(refused.len()).unwrap_or(u64::MAX) > room {
-        return Err(Unapplied::NoRoom { room });
-    }
-    Ok(())
 }

@@ -2,12 +2,20 @@
 //! know how what is pending is kept.
 
 mod ahead;
+mod backlog;
 #[cfg(test)]
 mod book;
 mod ledger;
 mod options;
+mod outlet;
+mod parts;
 mod row;
+mod shared;
 mod sql;
+mod status;
 mod web;
+mod worker;
 
+pub use backlog::Counts;
 pub use options::{Deletes, HttpTarget, Mode, Options, SqlTarget, Target};
+pub use status::{Done, Passed, Place, State, Status, Trouble};

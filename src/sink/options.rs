@@ -28,6 +28,24 @@ pub struct Options {
     pub backoff_max: Duration,
 }
 
+#[cfg(test)]
+impl Options {
+    /// Sums, without waiting.
+    pub(super) fn for_tests(target: Target) -> Self {
+        Self {
+            target,
+            mode: Mode::Increment,
+            every: Duration::from_secs(3600),
+            timeout: Duration::from_secs(30),
+            batch: 500,
+            max_pending: 1_000,
+            max_dead: 100,
+            backoff_min: Duration::from_millis(1_000),
+            backoff_max: Duration::from_millis(60_000),
+        }
+    }
+}
+
 /// What is passed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {

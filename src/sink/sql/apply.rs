@@ -10,12 +10,12 @@
 //! A crash or a lost connection before the commit leaves nothing here; what was set aside stays so, and the rest is applied
 //! by the next attempt. After it the note says that nothing is left to do.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::session::{Does, Session};
 use crate::sink::ahead::{Note, Verdict, judge};
-use crate::sink::ledger::{Applied, Choice, Fault, Ledger, Unapplied, check_room};
+use crate::sink::ledger::{Applied, Choice, Decision, Fault, Ledger, Unapplied};
+use crate::sink::parts::{Parts, fitting};
 use crate::sink::row::{Change, Refused, Row};
 
 /// The most bytes of keys and values in one statement of several rows.
@@ -25,35 +25,30 @@ const STATEMENT_BYTES: usize = 1 << 20;
 pub(in crate::sink) async fn apply<L: Ledger>(
     session: &mut Session,
     ledger: &L,
-    choice: Option<Choice>,
+    decision: Option<Decision>,
 ) -> Result<Applied, Unapplied<L::Failure>> {
     session.begin().await?;
     let ours = ledger.generation();
     let note = session.note(ledger.identity()).await?;
     let verdict = judge(ours, ledger.keys(), note, |mark| ledger.knows(mark));
-    let nothing = Applied {
-        keys: 0,
-        refused: 0,
-        before: false,
-        after_a_gap: false,
-    };
-    let (after_a_gap, skipped) = match (verdict, choice) {
-        (Verdict::Applied, _) => {
+    let (after_a_gap, skips) = match verdict {
+        Verdict::Apply { after_a_gap } => (after_a_gap, false),
+        Verdict::Applied => {
             session.roll_back().await?;
             return Ok(Applied {
                 before: true,
-                ..nothing
+                ..Applied::default()
             });
         }
-        (Verdict::Ahead(ahead), None) => {
-            session.roll_back().await?;
-            return Err(Unapplied::Ahead(ahead));
-        }
-        (Verdict::Ahead(_), Some(Choice::Skip)) => (false, true),
-        (Verdict::Ahead(_), Some(Choice::Resend)) => (false, false),
-        (Verdict::Apply { after_a_gap }, _) => (after_a_gap, false),
+        Verdict::Ahead(ahead) => match decision.filter(|decision| decision.about == ahead) {
+            Some(decision) => (false, decision.choice == Choice::Skip),
+            None => {
+                session.roll_back().await?;
+                return Err(Unapplied::Ahead(ahead));
+            }
+        },
     };
-    let refused = if skipped {
+    let refused = if skips {
         0
     } else {
         rows(session, ledger).await?
@@ -67,11 +62,13 @@ pub(in crate::sink) async fn apply<L: Ledger>(
         .set_note(ledger.identity(), ledger.keyspace(), note)
         .await?;
     session.commit().await?;
+    let (keys, skipped) = if skips { (0, keys) } else { (keys, 0) };
     Ok(Applied {
-        keys: if skipped { 0 } else { keys },
+        keys,
         refused,
+        skipped,
+        before: false,
         after_a_gap,
-        ..nothing
     })
 }
 
@@ -85,15 +82,13 @@ async fn rows<L: Ledger>(session: &mut Session, ledger: &L) -> Result<u64, Unapp
         let mut refused = Vec::new();
         for (does, mut rows) in sorted(session, rows, &mut refused) {
             while !rows.is_empty() {
-                let rest = rows.split_off(statement_len(&rows));
-                halve(session, does, &rows, ledger.room(), &mut refused).await?;
+                let rest = rows.split_off(fitting(&rows, STATEMENT_BYTES));
+                halve(session, does, &rows, &mut refused).await?;
                 rows = rest;
             }
         }
-        check_room(ledger.room(), &refused)?;
         if !refused.is_empty() {
-            let set_aside = ledger.set_aside(&refused).await;
-            set_aside.map_err(Unapplied::Ledger)?;
+            ledger.set_aside(&refused).await?;
             count = count.saturating_add(refused.len().try_into().unwrap_or(u64::MAX));
         }
         match next {
@@ -108,17 +103,7 @@ fn sorted(session: &Session, rows: Vec<Row>, refused: &mut Vec<Refused>) -> [(Do
     let shape = session.shape();
     let (mut add, mut put, mut remove) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
-        let key = shape.key.check(&row.key);
-        let told = key
-            .map_err(|why| format!("key: {why}"))
-            .and_then(|()| match &row.change {
-                Change::Put(value) => shape
-                    .value
-                    .check(&value.bytes)
-                    .map_err(|why| format!("value: {why}")),
-                Change::Add(_) | Change::Remove => Ok(()),
-            });
-        if let Err(reason) = told {
+        if let Err(reason) = shape.check(&row) {
             refused.push(Refused {
                 key: row.key,
                 reason: reason.into(),
@@ -134,27 +119,15 @@ fn sorted(session: &Session, rows: Vec<Row>, refused: &mut Vec<Refused>) -> [(Do
     [(Does::Add, add), (Does::Put, put), (Does::Remove, remove)]
 }
 
-/// How many of the rows go into one statement: at least one.
-fn statement_len(rows: &[Row]) -> usize {
-    let mut bytes = 0_usize;
-    let fit = rows.iter().take_while(|row| {
-        bytes = bytes.saturating_add(row.weight());
-        bytes <= STATEMENT_BYTES
-    });
-    fit.count().max(1).min(rows.len())
-}
-
 /// Runs a statement for the rows; where one of them is refused, for each half of them, down to that row.
-async fn halve<F>(
+async fn halve(
     session: &mut Session,
     does: Does,
     rows: &[Row],
-    room: u64,
     refused: &mut Vec<Refused>,
-) -> Result<(), Unapplied<F>> {
-    // The first part lies on top, so that the order of the keys is kept.
-    let mut parts: Vec<Range<usize>> = vec![0..rows.len()];
-    while let Some(part) = parts.pop() {
+) -> Result<(), Fault> {
+    let mut parts = Parts::whole(rows.len());
+    while let Some(part) = parts.next() {
         let some = rows.get(part.clone()).unwrap_or_default();
         session.mark().await?;
         match session.run(does, some).await {
@@ -163,14 +136,11 @@ async fn halve<F>(
                 session.go_back().await?;
                 if let [one] = some {
                     single(session, does, one, &reason, refused).await?;
-                    check_room(room, refused)?;
                 } else {
-                    let middle = part.start + part.len() / 2;
-                    parts.push(middle..part.end);
-                    parts.push(part.start..middle);
+                    parts.halve(part);
                 }
             }
-            Err(fault) => return Err(fault.into()),
+            Err(fault) => return Err(fault),
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 use crate::sink::ledger::Fault;
 use crate::sink::options::Mode;
+use crate::sink::row::{Change, Row};
 
 /// How a column wants what it is given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -115,6 +116,28 @@ impl Shape {
             ..value
         };
         Ok(Self { key, value })
+    }
+
+    /// Says why a row would not stay what it is, where that can be told before it is sent.
+    pub(super) fn check(&self, row: &Row) -> Result<(), String> {
+        self.key
+            .check(&row.key)
+            .map_err(|why| format!("the key: {why}"))?;
+        match &row.change {
+            Change::Remove => Ok(()),
+            // What was pending before the mode was changed.
+            Change::Add(_) if self.value.kind != Kind::Integer => {
+                Err("a sum, and mode is not increment any more".to_owned())
+            }
+            Change::Put(_) if self.value.kind == Kind::Integer => {
+                Err("a value, and mode is not upsert any more".to_owned())
+            }
+            Change::Add(_) => Ok(()),
+            Change::Put(value) => self
+                .value
+                .check(&value.bytes)
+                .map_err(|why| format!("the value: {why}")),
+        }
     }
 }
 

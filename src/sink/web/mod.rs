@@ -10,7 +10,6 @@ mod body;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +18,9 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::ledger::{Applied, Fault, Ledger, Unapplied, check_room};
-use super::options::{HttpTarget, Mode};
+use super::ledger::{Applied, Fault, Ledger, Unapplied};
+use super::options::{HttpTarget, Mode, Options};
+use super::parts::{Parts, fitting};
 use super::row::{Generation, Refused, Row};
 use crate::outbound::{Auth, Call, HeaderMap, HeaderValue, Method, Opened, Outbound, Url, origin};
 use body::Part;
@@ -37,7 +37,8 @@ const ANSWER_BYTES: usize = 64 << 10;
 pub(super) struct Poster {
     outbound: Outbound,
     target: HttpTarget,
-    url: Url,
+    /// `None` where the endpoint is none.
+    url: Option<Url>,
     mode: Mode,
     timeout: Duration,
     batch: usize,
@@ -69,31 +70,27 @@ impl Progress {
 }
 
 impl Poster {
-    pub(super) fn new(
-        outbound: Outbound,
-        target: HttpTarget,
-        mode: Mode,
-        timeout: Duration,
-        batch: usize,
-    ) -> Result<Self, Fault> {
-        let url = target.endpoint.parse();
-        let url = url.map_err(|_unreadable| {
-            Fault::Unsuitable("endpoint is no address of http or https".to_owned())
-        })?;
-        Ok(Self {
+    pub(super) fn new(outbound: Outbound, target: &HttpTarget, options: &Options) -> Self {
+        Self {
             outbound,
-            target,
-            url,
-            mode,
-            timeout,
-            batch,
+            url: target.endpoint.parse().ok(),
+            target: target.clone(),
+            mode: options.mode,
+            timeout: options.timeout,
+            batch: options.batch,
             progress: None,
-        })
+        }
     }
 
     /// What may be shown of the address.
-    pub(super) fn shown_address(&self) -> String {
-        origin(&self.url)
+    pub(super) fn shown_address(&self) -> Result<String, Fault> {
+        self.url().map(origin)
+    }
+
+    fn url(&self) -> Result<&Url, Fault> {
+        self.url
+            .as_ref()
+            .ok_or_else(|| Fault::Unsuitable("endpoint is no address of http or https".to_owned()))
     }
 
     /// Posts what of a generation was not taken yet.
@@ -112,8 +109,7 @@ impl Poster {
         let applied = sent.map(|()| Applied {
             keys: ledger.keys(),
             refused: progress.set_aside,
-            before: false,
-            after_a_gap: false,
+            ..Applied::default()
         });
         self.progress = Some(progress);
         applied
@@ -131,14 +127,13 @@ impl Poster {
             let mut begin = 0;
             while begin < rows.len() {
                 let rest = rows.get(begin..).unwrap_or_default();
-                let some = rest.get(..part_len(rest)).unwrap_or_default();
+                let some = rest.get(..fitting(rest, PART_BYTES)).unwrap_or_default();
                 self.post(ledger, &headers, some, progress).await?;
                 begin += some.len();
                 progress.part += 1;
                 // What was taken is not sent again by this process.
                 progress.after = some.last().map(|row| (*row.key).into());
             }
-            check_room(ledger.room(), &progress.refused)?;
             if next.is_none() || progress.refused.len() >= MOST_REFUSED {
                 set_aside(ledger, progress).await?;
             }
@@ -158,9 +153,8 @@ impl Poster {
         progress: &mut Progress,
     ) -> Result<(), Unapplied<L::Failure>> {
         let mut refused = Vec::new();
-        // The first half lies on top, so that the order of the keys is kept.
-        let mut parts: Vec<Range<usize>> = vec![0..rows.len()];
-        while let Some(range) = parts.pop() {
+        let mut parts = Parts::whole(rows.len());
+        while let Some(range) = parts.next() {
             let part = Part {
                 identity: ledger.identity(),
                 keyspace: ledger.keyspace(),
@@ -177,9 +171,7 @@ impl Poster {
                         let key = one.key.clone();
                         refused.push(Refused { key, reason });
                     } else {
-                        let middle = range.start + range.len() / 2;
-                        parts.push(middle..range.end);
-                        parts.push(range.start..middle);
+                        parts.halve(range);
                     }
                 }
                 Err(fault) => return Err(fault.into()),
@@ -191,9 +183,10 @@ impl Poster {
 
     async fn ask(&self, mut headers: HeaderMap, part: &Part<'_>) -> Result<(), Fault> {
         headers.insert("idempotency-key", text(&part.name()));
+        let (url, origin) = (self.url()?.clone(), self.shown_address()?);
         let call = Call {
             method: Method::POST,
-            url: self.url.clone(),
+            url,
             headers,
             body: part.to_json().into(),
         };
@@ -212,12 +205,12 @@ impl Poster {
         let (status, headers) = timeout(self.timeout, asked)
             .await
             .unwrap_or_else(|_elapsed| {
-                let (origin, ms) = (self.shown_address(), self.timeout.as_millis());
+                let ms = self.timeout.as_millis();
                 Err(failed(format!(
                     "{origin}: no answer within {ms} ms (timeout)"
                 )))
             })?;
-        answer::judge(status, &headers, &self.shown_address())
+        answer::judge(status, &headers, &origin)
     }
 
     /// Those of the operator, with what makes them ours.
@@ -246,22 +239,11 @@ async fn set_aside<L: Ledger>(
     if progress.refused.is_empty() {
         return Ok(());
     }
-    let set_aside = ledger.set_aside(&progress.refused).await;
-    set_aside.map_err(Unapplied::Ledger)?;
+    ledger.set_aside(&progress.refused).await?;
     let count = u64::try_from(progress.refused.len()).unwrap_or(u64::MAX);
     progress.set_aside = progress.set_aside.saturating_add(count);
     progress.refused.clear();
     Ok(())
-}
-
-/// How many of the rows go into one part: at least one.
-fn part_len(rows: &[Row]) -> usize {
-    let mut bytes = 0_usize;
-    let fit = rows.iter().take_while(|row| {
-        bytes = bytes.saturating_add(row.weight());
-        bytes <= PART_BYTES
-    });
-    fit.count().max(1).min(rows.len())
 }
 
 /// Reads what nobody looks at.

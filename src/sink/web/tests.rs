@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::outbound::{Options as OutboundOptions, Secret};
 use crate::sink::book::{Book, added, put, removed};
-use crate::sink::options::Deletes;
+use crate::sink::options::{Deletes, Target};
 
 /// What a server was sent, in order.
 type Seen = Arc<Mutex<Vec<Post>>>;
@@ -109,7 +109,13 @@ fn poster(address: SocketAddr, mode: Mode) -> Poster {
         ca: None,
     };
     let outbound = Outbound::start(OutboundOptions::default()).unwrap();
-    Poster::new(outbound, target, mode, Duration::from_secs(20), 2).unwrap()
+    let options = Options {
+        mode,
+        timeout: Duration::from_secs(20),
+        batch: 2,
+        ..Options::for_tests(Target::Http(target.clone()))
+    };
+    Poster::new(outbound, &target, &options)
 }
 
 fn failed<T>(result: Result<T, Unapplied<&'static str>>) -> Unapplied<&'static str> {
@@ -212,7 +218,7 @@ async fn where_rows_cannot_be_set_aside_it_says_so() {
         ..Book::sums(&[("a", 1), ("b", 1)])
     };
     let error = failed(poster(address, Mode::Increment).send(&book).await);
-    assert!(matches!(error, Unapplied::NoRoom { room: 1 }), "{error:?}");
+    assert!(matches!(error, Unapplied::NoRoom { limit: 1 }), "{error:?}");
     assert!(book.dead_keys().is_empty());
 }
 

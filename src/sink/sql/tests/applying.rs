@@ -1,20 +1,22 @@
 //! What a transaction leaves behind, and what the next one makes of it.
 
 use super::*;
+use crate::sink::ahead::{Ahead, Note};
 use crate::sink::book::{added, put, removed};
-use crate::sink::row::Generation;
+use crate::sink::row::{Change, Generation};
 
 fn done(keys: u64) -> Applied {
     Applied {
         keys,
-        refused: 0,
-        before: false,
-        after_a_gap: false,
+        ..Applied::default()
     }
 }
 
-fn is_ahead(result: &Result<Applied, Unapplied<&'static str>>) -> bool {
-    matches!(result, Err(Unapplied::Ahead(_)))
+fn ahead(result: Result<Applied, Unapplied<&'static str>>) -> Ahead {
+    match result {
+        Err(Unapplied::Ahead(ahead)) => ahead,
+        other => panic!("not ahead: {other:?}"),
+    }
 }
 
 /// The table's name for a statement.
@@ -88,7 +90,7 @@ each_database! {
 
     async fn a_generation_of_many_pages_is_one_transaction(kind: Kind) {
         let base = Base::new(kind, "v bigint").await;
-        let rows = (0..105).map(|number| (format!("{number:03}"), crate::sink::row::Change::Add(number)));
+        let rows = (0..105).map(|number| (format!("{number:03}"), Change::Add(number)));
         let book = Book::new(rows);
         assert_eq!(base.apply(&book, Mode::Increment).await.unwrap(), done(105));
         let rows = base.rows().await;
@@ -106,17 +108,20 @@ each_database! {
             ..Book::sums(&[("a", 10)])
         };
         let restored = Book { identity: first.identity, ..restored };
-        let refused = base.apply(&restored, Mode::Increment).await;
-        assert!(is_ahead(&refused), "{refused:?}");
+        let about = ahead(base.apply(&restored, Mode::Increment).await);
         assert_eq!(base.rows().await, texts(&[("a", "1")]));
-        let skipped = base.apply_with(&restored, Mode::Increment, Some(Choice::Skip)).await;
-        assert_eq!(skipped.unwrap(), done(0));
+        let skip = Some(Decision { choice: Choice::Skip, about });
+        let skipped = base.apply_with(&restored, Mode::Increment, skip).await.unwrap();
+        assert_eq!((skipped.keys, skipped.skipped), (0, 1));
         assert_eq!(base.rows().await, texts(&[("a", "1")]));
         // From then on that history is the one that goes on, and the former is the other one.
         assert!(base.apply(&restored, Mode::Increment).await.unwrap().before);
         let later = first.next(added(&[("a", 100)]));
-        assert!(is_ahead(&base.apply(&later, Mode::Increment).await));
-        let resent = base.apply_with(&later, Mode::Increment, Some(Choice::Resend)).await;
+        let about = ahead(base.apply(&later, Mode::Increment).await);
+        // What was decided about something else says nothing about this.
+        ahead(base.apply_with(&later, Mode::Increment, skip).await);
+        let resend = Some(Decision { choice: Choice::Resend, about });
+        let resent = base.apply_with(&later, Mode::Increment, resend).await;
         assert_eq!(resent.unwrap(), done(1));
         assert_eq!(base.rows().await, texts(&[("a", "101")]));
     }
@@ -152,7 +157,7 @@ each_database! {
         let mut second = Box::pin(second);
         let early = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
         assert!(early.is_err(), "it did not wait: {early:?}");
-        let note = crate::sink::ahead::Note { generation: book.generation, keys: 1 };
+        let note = Note { generation: book.generation, keys: 1 };
         first.set_note(book.identity, "views", note).await.unwrap();
         first.commit().await.unwrap();
         assert!(second.await.unwrap().before);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::outbound::{Connection, Options as OutboundOptions, Outbound, Secret};
 use crate::sink::book::Book;
-use crate::sink::ledger::{Applied, Choice, Fault, Ledger as _, Unapplied};
+use crate::sink::ledger::{Applied, Choice, Decision, Fault, Ledger as _, Unapplied};
 use crate::sink::options::{Deletes, Mode, SqlTarget};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -162,10 +162,10 @@ impl Base {
         &self,
         book: &Book,
         mode: Mode,
-        choice: Option<Choice>,
+        decision: Option<Decision>,
     ) -> Result<Applied, Unapplied<&'static str>> {
         let mut session = self.open(mode).await.unwrap();
-        let applied = apply(&mut session, book, choice).await;
+        let applied = apply(&mut session, book, decision).await;
         session.close().await;
         applied
     }

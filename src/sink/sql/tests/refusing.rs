@@ -56,7 +56,7 @@ each_database! {
         let base = Base::new(kind, "v bigint CHECK (v < 100)").await;
         let book = Book { room: 1, ..Book::sums(&[("a", 1), ("b", 100), ("c", 100)]) };
         let refused = failed(base.apply(&book, Mode::Increment).await);
-        assert!(matches!(refused, Unapplied::NoRoom { room: 1 }), "{refused:?}");
+        assert!(matches!(refused, Unapplied::NoRoom { limit: 1 }), "{refused:?}");
         assert_eq!(base.rows().await, []);
         let book = Book { room: 2, is_stuck: true, ..book };
         let refused = failed(base.apply(&book, Mode::Increment).await);

@@ -1,6 +1,8 @@
 //! What is counted, and its text. Handles are made once, so that counting is one atomic addition. It must not know what
 //! is being counted for: whoever does the work counts it.
 
+mod sinks;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use sinks::{SinkFigures, SinkMetrics};
 
 /// A number of events, counted by whoever holds it.
 pub use prometheus_client::metrics::counter::Counter;
@@ -38,6 +42,8 @@ pub struct Metrics {
     pub store: StoreMetrics,
     /// Figures of the configuration.
     pub config: ConfigMetrics,
+    /// Figures of the sinks, written when they are asked for.
+    pub sinks: Arc<SinkMetrics>,
 }
 
 /// Figures of the configuration.
@@ -360,6 +366,8 @@ impl Metrics {
         store.register(&mut registry);
         let config = ConfigMetrics::default();
         config.register(&mut registry);
+        let sinks = Arc::new(SinkMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&sinks)));
         Self {
             registry,
             requests,
@@ -368,6 +376,7 @@ impl Metrics {
             http,
             store,
             config,
+            sinks,
         }
     }
 
