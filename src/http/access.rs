@@ -105,12 +105,17 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::DeleteTtl
         | Operation::AddToCounter => Right::OnKeyspace(Verb::Write),
         Operation::Batch => Right::Batch,
-        Operation::PutKeyspace | Operation::DropKeyspace | Operation::FlushKeyspace => {
-            Right::OnKeyspace(Verb::Admin)
-        }
+        Operation::PutKeyspace
+        | Operation::DropKeyspace
+        | Operation::FlushKeyspace
+        | Operation::SyncSink
+        | Operation::PendingOfSink
+        | Operation::DeadOfSink
+        | Operation::RedriveSink
+        | Operation::ResumeSink => Right::OnKeyspace(Verb::Admin),
         Operation::ListKeyspaces => Right::Anywhere(Verb::Read),
         Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
-        Operation::Metrics | Operation::Limits | Operation::Snapshot => {
+        Operation::Metrics | Operation::Limits | Operation::Snapshot | Operation::ListSinks => {
             Right::OnServer(Verb::Admin)
         }
     }

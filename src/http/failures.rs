@@ -50,7 +50,7 @@ failures! {
     WriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
-        DiskFull KeyspaceFull
+        DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
@@ -63,7 +63,7 @@ failures! {
     FlushFailures [
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
-        DurabilityLost DiskFull
+        DurabilityLost DiskFull SinkBacklog
     ]
     /// Of reading a value of a named keyspace.
     KeyReadFailures: ReadFailures [KeyspaceNotFound]
@@ -92,7 +92,7 @@ failures! {
     TtlWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
@@ -100,7 +100,7 @@ failures! {
     CounterWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
@@ -108,7 +108,7 @@ failures! {
     BatchFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
         BatchFailed BodyStalled BatchTooLarge AnswerTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
-        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
+        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of listing keyspaces.
     KeyspaceListFailures [
@@ -125,11 +125,28 @@ failures! {
     PolicyFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidPolicy FileOnly InvalidOperation]
     /// Of dropping keyspaces.
     KeyspacesDropFailures [
-        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected TokenRequired Forbidden WrongHost
+        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected SinkPending TokenRequired Forbidden WrongHost
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.
     KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound]
+    /// Of listing sinks.
+    SinkListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of reading what a sink keeps.
+    SinkReadFailures [
+        InvalidParameter UnknownParameter SinkNotFound TokenRequired Forbidden WrongHost Starting Overloaded
+        DurabilityLost
+    ]
+    /// Of passing changes on.
+    SinkActFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite SinkNotFound SinkFailed SinkAhead TokenRequired
+        Forbidden WrongHost Starting
+    ]
+    /// Of letting refused keys wait again.
+    SinkRedriveFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite SinkNotFound BatchTooLarge TokenRequired
+        Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull SinkBacklog
+    ]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

@@ -48,6 +48,7 @@ mod routes;
 mod service;
 mod shapes;
 mod shown;
+mod sinks;
 mod token;
 mod ttl;
 mod ui;

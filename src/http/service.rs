@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::watch::Seats;
 use crate::keyspace::{Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
+use crate::sink::Sinks;
 
 /// What the HTTP side can be told.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ pub struct Service {
     since: Instant,
     opening: Opening,
     keyspaces: OnceLock<Keyspaces>,
+    sinks: OnceLock<Sinks>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) watchers: Seats,
@@ -84,6 +86,7 @@ impl Service {
             since: Instant::now(),
             opening,
             keyspaces: OnceLock::new(),
+            sinks: OnceLock::new(),
             metrics,
             budget,
             hosts: Hosts::new(options.hosts),
@@ -203,6 +206,20 @@ impl Service {
                 "the store is being opened: /readyz shows the progress",
             )
         })
+    }
+
+    /// Takes the sinks; before the store is told to be open.
+    pub fn set_sinks(&self, sinks: Sinks) {
+        if self.sinks.set(sinks).is_err() {
+            tracing::error!("the sinks were given twice");
+        }
+    }
+
+    /// The sinks, once the store is open.
+    pub(super) fn sinks(&self) -> Result<&Sinks, Problem> {
+        self.sinks
+            .get()
+            .ok_or_else(|| Problem::new(Code::Starting, "the sinks are being started"))
     }
 
     /// The values of the default keyspace, once they are open.

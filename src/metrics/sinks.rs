@@ -2,6 +2,7 @@
 //! when they are asked for, so that a sink which is gone leaves no figures behind.
 
 use std::fmt;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
@@ -21,8 +22,8 @@ pub struct SinkFigures {
     pub pending: u64,
     /// Keys that the target has refused for good.
     pub dead: u64,
-    /// How long the oldest has waited, in seconds.
-    pub lag_seconds: f64,
+    /// How long the oldest has waited.
+    pub lag: Duration,
     /// Keys that were passed on.
     pub passed_on: u64,
     /// Keys that were set aside.
@@ -71,7 +72,7 @@ impl Collector for SinkMetrics {
         gauge(
             "sink_lag_seconds",
             "How long the oldest key has waited",
-            |one| Value::Part(one.lag_seconds),
+            |one| Value::Part(one.lag.as_secs_f64()),
         )?;
         let help = "When an attempt last succeeded, in Unix time; 0 is never";
         gauge("sink_last_success_timestamp_seconds", help, |one| {
@@ -169,7 +170,7 @@ mod tests {
             state: "idle",
             states: &["idle", "retrying"],
             pending: 3,
-            lag_seconds: 1.5,
+            lag: Duration::from_millis(1500),
             passed_on: 7,
             ..SinkFigures::default()
         };

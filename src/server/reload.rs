@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::life::{http_limits, keyspace_options};
-use super::movement::Movement;
+use super::movement::{Movement, defined};
 use super::{Options, Tls as TlsOptions};
 use crate::http::{Configuration, Service};
 use crate::keyspace::Keyspaces;
@@ -274,10 +274,11 @@ impl Reload {
         } = loaded;
         let waiting = self.waiting(&mut options, &words);
         // What is the file's nobody else has changed meanwhile.
-        if options.keyspaces != self.options.keyspaces {
+        let keyspaces = defined(&options);
+        if keyspaces != defined(&self.options) {
             parts
                 .keyspaces
-                .apply_file(&options.keyspaces, options.limits.keyspaces)
+                .apply_file(&keyspaces, options.limits.keyspaces)
                 .await
                 .map_err(|refused| refused.to_string())?;
         }
@@ -289,6 +290,7 @@ impl Reload {
             self.tls.clone_from(&options.tls);
         }
         swap(&options, parts);
+        movement.set_options(&options).await;
         logging::set_level(level);
         let changed = differing(&self.words, &words);
         if !changed.is_empty() {

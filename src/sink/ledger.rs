@@ -44,7 +44,7 @@ pub(super) trait Ledger: Send + Sync {
 
 /// What a person has decided about a generation for which the target is ahead.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Choice {
+pub enum Choice {
     /// It is taken for applied.
     Skip,
     /// It is applied.

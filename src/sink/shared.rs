@@ -124,6 +124,11 @@ impl Shared {
         self.asked.notify_one();
     }
 
+    /// Until when last attempts are made, once the end was asked for.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        *self.stop.borrow()
+    }
+
     /// Waits until something is asked for.
     pub(super) async fn asked(&self) {
         self.asked.notified().await;
@@ -148,7 +153,7 @@ impl Shared {
     }
 
     pub(super) fn next(&self) -> Next {
-        if let Some(deadline) = *self.stop.borrow() {
+        if let Some(deadline) = self.deadline() {
             return Next::Stop(deadline);
         }
         let inner = self.inner.lock();

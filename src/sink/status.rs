@@ -1,5 +1,7 @@
 //! How a sink fares, as it is shown. It must not know who shows it.
 
+use std::time::Duration;
+
 use super::ahead::Ahead;
 use super::backlog::Counts;
 use super::options::{Mode, Options, Target};
@@ -23,17 +25,17 @@ pub enum State {
 }
 
 impl State {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Idle,
-        Self::Sending,
-        Self::Retrying,
-        Self::Unsuitable,
-        Self::Ahead,
-        Self::DeadFull,
+    /// The names of all of them.
+    pub const NAMES: &[&str] = &[
+        "idle",
+        "sending",
+        "retrying",
+        "unsuitable",
+        "sink_ahead",
+        "dead_full",
     ];
 
-    /// Its name.
+    /// Its name: one of [`State::NAMES`].
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -92,6 +94,14 @@ pub struct Status {
     pub counts: Counts,
     /// What it has done.
     pub done: Done,
+}
+
+impl Status {
+    /// How long the oldest change has waited.
+    pub fn lag(&self, now_ms: u64) -> Duration {
+        let since = self.counts.oldest_ms;
+        Duration::from_millis(since.map_or(0, |since| now_ms.saturating_sub(since)))
+    }
 }
 
 /// Where changes go, without anything secret.

@@ -41,6 +41,8 @@ mod prefixes;
 mod races;
 mod ranges;
 mod request_ids;
+mod sinks;
+mod sinks_http;
 mod stopping;
 mod tls;
 mod ttl;

@@ -4,6 +4,7 @@ mod batch;
 mod entries;
 mod keyspaces;
 mod operations;
+mod pending;
 #[cfg(test)]
 mod tests;
 mod watching;

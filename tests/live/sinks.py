@@ -1,0 +1,474 @@
+"""Sinks against real databases: every increment arrives exactly once, whoever is killed and whichever answer is lost.
+
+Each writer owns its keys and adds to the counters of three keyspaces, whose sinks pass the sums on to PostgreSQL, MariaDB and
+SQLite. A counter here and its row there are told by different records, so at the end each row has to equal its counter, and
+each counter what its writer knows: what was answered, and at most what was not.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import random
+import shutil
+import threading
+import time
+import urllib.parse
+
+from . import proxies, server
+from .checks import Checks, say, wait_until
+from .databases import Failed, MariaDB, PASSWORD, PostgreSQL, SQLite
+from .http_target import HttpTarget
+from .server import Server
+
+# A type of key that tells every key apart, for each database.
+KEY = {
+    "postgres": "text",
+    "mariadb": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
+    "sqlite": "TEXT",
+}
+SETTINGS = {"logging.level": "DEBUG", "log.segment_bytes": "4MiB"}
+
+
+def table(database, name, value="bigint"):
+    database.execute(f"CREATE TABLE {name} (k {KEY[database.kind]} NOT NULL PRIMARY KEY, v {value})")
+
+
+def sink(url, name, mode="increment", every="100ms", **more):
+    """A keyspace with a sink, as the file has it."""
+    target = {"url": url, "table": name, "key_column": "k", "value_column": "v"}
+    patience = {"timeout": "3s", "backoff_min": "50ms", "backoff_max": "500ms"}
+    return {"sink": {"sql": target, "mode": mode, "every": every, **patience, **more}}
+
+
+class Trial:
+    """A server with a configuration file, which outlives it."""
+
+    def __init__(self, name, keyspaces, settings=None, **more):
+        self.data = server.fresh(name)
+        self.config = server.CACHE / f"{name}.yml"
+        self.settings = {**SETTINGS, **(settings or {})}
+        self.write(keyspaces, **more)
+        self.target = None
+
+    def write(self, keyspaces, **more):
+        # YAML reads JSON.
+        self.config.write_text(json.dumps({"keyspaces": keyspaces, **more}))
+
+    def start(self, data=None):
+        self.target = Server(data or self.data, self.settings, arguments=["-c", str(self.config)])
+        return self.target
+
+    def ask(self, method, path, body=None):
+        client = self.target.client(timeout=60)
+        answer = client.request(method, path, None if body is None else json.dumps(body).encode())
+        client.close()
+        return answer
+
+    def sync(self, keyspace):
+        return self.ask("POST", f"/sinks/{keyspace}/sync")
+
+    def settle(self, keyspace, seconds=60):
+        """Waits until everything was passed on."""
+        def done():
+            answer = self.sync(keyspace)
+            return answer.status == 200 and json.loads(answer.body) if answer.status == 200 else None
+
+        wait_until(lambda: done() is not None, seconds, f"{keyspace} is passed on: {self.shown(keyspace)}")
+
+    def shown(self, keyspace):
+        items = json.loads(self.ask("GET", "/sinks").body)["items"]
+        return next(item for item in items if item["keyspace"] == keyspace)
+
+    def add(self, keyspace, key, by=1):
+        path = f"/keyspaces/{keyspace}/counters/{urllib.parse.quote(key, safe='')}"
+        return self.ask("POST", path, {"by": by})
+
+    def end(self, checks):
+        """Stops it; nothing secret was ever written to its log."""
+        checks.ends_well(self.target)
+        self.check_log(checks)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.config.unlink(missing_ok=True)
+
+    def check_log(self, checks):
+        log = self.target.whole_log()
+        checks.check(PASSWORD not in log, f"no password in a log of {len(log)} bytes at DEBUG")
+
+
+def rows_of(database, name):
+    return {key: value for key, value in database.rows(f"SELECT k, v FROM {name}")}
+
+
+class Writer(threading.Thread):
+    """Adds to counters of its own in each keyspace, `batch` at once, and remembers what was answered."""
+
+    def __init__(self, number, trial, keyspaces, count, keys, batch):
+        super().__init__(daemon=True)
+        self.trial, self.keyspaces, self.left, self.batch = trial, keyspaces, count, batch
+        self.keys = [f"w{number}/{key}" for key in range(keys)]
+        self.random = random.Random(number)
+        self.known = {(keyspace, key): 0 for keyspace in keyspaces for key in self.keys}
+        self.unknown = {place: [0, 0] for place in self.known}
+        self.times = []
+        self.errors = []
+        self.pause = threading.Event()
+
+    def run(self):
+        client = None
+        while self.left > 0:
+            keyspace = self.random.choice(self.keyspaces)
+            adds = [(self.random.choice(self.keys), self.random.randrange(-3, 10)) for _ in range(min(self.batch, self.left))]
+            operations = [{"op": "increment", "key": key, "by": by} for key, by in adds]
+            body = json.dumps({"operations": operations}).encode()
+            began = time.monotonic()
+            try:
+                client = client or self.trial.target.client()
+                answer = client.request("POST", f"/keyspaces/{keyspace}/batch", body)
+            except OSError:
+                # Killed: nobody knows what has become of these.
+                for key, by in adds:
+                    self.unknown[keyspace, key][0 if by < 0 else 1] += by
+                client = None
+                self.left -= len(adds)
+                continue
+            self.times.append(time.monotonic() - began)
+            self.left -= len(adds)
+            if answer.status in (502, 503, 507):
+                continue
+            if answer.status != 200:
+                self.errors.append(f"{answer.status} {answer.body[:200]!r}")
+                return
+            for (key, by), item in zip(adds, json.loads(answer.body)["items"]):
+                if item["status"] == 200:
+                    self.known[keyspace, key] += by
+                elif item["status"] not in (503, 507):
+                    self.errors.append(str(item))
+
+    def agrees(self, keyspace, key, total):
+        low, high = self.unknown[keyspace, key]
+        known = self.known[keyspace, key]
+        return known + low <= total <= known + high
+
+
+def counters(trial, keyspace, writers):
+    """Every counter of the writers as the service tells it now."""
+    found = {}
+    client = trial.target.client()
+    keys = [key for writer in writers for key in writer.keys]
+    for start in range(0, len(keys), 500):
+        some = keys[start:start + 500]
+        body = json.dumps({"operations": [{"op": "get", "key": key} for key in some]}).encode()
+        items = json.loads(client.request("POST", f"/keyspaces/{keyspace}/batch", body).body)["items"]
+        found |= {item["key"]: int(item["value"]) for item in items if item["status"] == 200}
+    client.close()
+    return found
+
+
+def audit(checks, trial, keyspace, database, name, writers, what):
+    """Rows, counters and what the writers know agree."""
+    trial.settle(keyspace)
+    here, there = counters(trial, keyspace, writers), rows_of(database, name)
+    # A counter that was only ever added 0 has no row.
+    wrong = [key for key in sorted(set(here) | set(there)) if here.get(key, 0) != int(there.get(key, 0))]
+    sums = f"{sum(here.values())} in {len(here)} counters"
+    checks.check(not wrong, f"{what}: {keyspace} has exactly {sums}" + "".join(
+        f"; {key} is {there.get(key)}, not {here.get(key)}" for key in wrong[:3]))
+    unfounded = [(w, key) for w in writers for key in w.keys if not w.agrees(keyspace, key, here.get(key, 0))]
+    checks.check(not unfounded, f"{what}: {keyspace} counts what was answered" + "".join(f"; {key}" for _, key in unfounded[:3]))
+
+
+def kills(checks, options):
+    """Standpipe and each database are killed with -9 at random while writers add."""
+    chance = random.Random(f"{options.seed}/kills")
+    with PostgreSQL() as postgres, MariaDB() as mariadb, SQLite() as sqlite:
+        databases = {"pg": postgres, "maria": mariadb, "lite": sqlite}
+        for keyspace, database in databases.items():
+            table(database, keyspace)
+        trial = Trial("sinks", {name: sink(database.url, name) for name, database in databases.items()})
+        trial.start()
+        writers = [
+            Writer(number, trial, list(databases), options.increments, options.keys // options.writers, options.batch)
+            for number in range(options.writers)
+        ]
+        for writer in writers:
+            writer.start()
+        victims = [name for name in ("standpipe", "pg", "maria") for _ in range(options.kills)]
+        chance.shuffle(victims)
+        for victim in victims:
+            # The moments are the fault being tried, not a wait for something.
+            time.sleep(chance.uniform(0.1, 1.0) * options.pace)
+            if victim == "standpipe":
+                trial.target.kill()
+                trial.start()
+            else:
+                databases[victim].kill()
+                time.sleep(chance.uniform(0, 0.3))
+                databases[victim].start()
+        for writer in writers:
+            writer.join(options.patience)
+            checks.check(not writer.is_alive() and not writer.errors, f"writer of {writer.keys[0]} ended: {writer.errors[:2]}")
+        for keyspace, database in databases.items():
+            audit(checks, trial, keyspace, database, keyspace, writers, f"{len(victims)} kills")
+        trial.end(checks)
+
+
+def lost_commits(checks, options):
+    """A proxy cuts the connection around the commit: before it, on its way, or behind it."""
+    for database in (PostgreSQL(), MariaDB()):
+        fates = [proxies.PASS, proxies.UNSENT, proxies.UNKNOWN, proxies.UNHEARD]
+        with database, proxies.Proxy(database.address, fates, f"{options.seed}/{database.kind}") as proxy:
+            table(database, "t")
+            trial = Trial("sinks-lost", {"views": sink(database.url_at(proxy.port), "t", every="20ms")})
+            trial.start()
+            writers = [Writer(number, trial, ["views"], options.increments // 2, 10, 5) for number in range(2)]
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join(options.patience)
+
+            def met_all():
+                trial.add("views", writers[0].keys[0], 1)
+                writers[0].known["views", writers[0].keys[0]] += 1
+                return all(proxy.met[fate] >= 3 for fate in fates)
+
+            wait_until(met_all, 60, f"{database.kind}: every fate of a commit, three times ({proxy.met})")
+            what = f"{database.kind}, commits cut {proxy.met}"
+            audit(checks, trial, "views", database, "t", writers, what)
+            known = trial.target.whole_log().count("had this generation already")
+            checks.check(known >= 3, f"{database.kind}: {known} generations were found to be applied already")
+            trial.end(checks)
+
+
+def slow_store(checks, options):
+    """A store that takes two seconds for every statement is not felt by who writes."""
+    with PostgreSQL() as database:
+        table(database, "t")
+        trial = Trial("sinks-slow", {"views": sink(database.url, "t", timeout="30s")})
+        trial.start()
+
+        def measured():
+            writers = [Writer(number, trial, ["views"], options.increments, 20, 1) for number in range(4)]
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join(options.patience)
+            times = sorted(time for writer in writers for time in writer.times)
+            return times[math.ceil(len(times) * 0.99) - 1], times[-1], len(times)
+
+        before, _, _ = measured()
+        database.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$; "
+            "CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON t FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+        )
+        trial.add("views", "w0/0", 1)
+        wait_until(lambda: trial.shown("views")["state"] == "sending", 30, "the slow store is at it")
+        p99, longest, count = measured()
+        checks.check(
+            p99 <= 3 * before + 0.1 and longest < 2,
+            f"p99 of {count} increments: {p99 * 1e3:.1f} ms beside a store that sleeps 2 s, {before * 1e3:.1f} ms before; the longest {longest * 1e3:.0f} ms",
+        )
+        database.execute("DROP TRIGGER slow ON t")
+        trial.settle("views")
+        trial.end(checks)
+
+
+def restored_store(checks):
+    """A backup of the store under a sink whose database has gone on says so, and does what it is told."""
+    for choice, more in (("skip", 0), ("resend", 1)):
+        with PostgreSQL() as database:
+            table(database, "t")
+            trial = Trial("sinks-restored", {"views": sink(database.url, "t", every="1h")})
+            backup = server.fresh("sinks-restored-backup")
+            trial.start()
+            database.kill()
+            trial.add("views", "a", 1)
+            trial.target.stop()
+            shutil.copytree(trial.data, backup)
+            database.start()
+            trial.start()
+            for by in (10, 100):
+                trial.add("views", "a", by)
+                trial.settle("views")
+            trial.target.stop()
+            shutil.rmtree(trial.data)
+            shutil.copytree(backup, trial.data)
+            trial.start()
+            trial.add("views", "a", 1000)
+            answer = trial.sync("views")
+            checks.equal((answer.status, json.loads(answer.body)["code"]), (502, "sink_ahead"), "sync of a restored store")
+            checks.equal(trial.shown("views")["state"], "sink_ahead", "its state")
+            checks.equal(rows_of(database, "t"), {"a": "111"}, "nothing is passed on meanwhile")
+            answer = trial.ask("POST", "/sinks/views/resume", {"generation": choice})
+            checks.equal(answer.status, 200, f"resume with {choice}")
+            checks.equal(rows_of(database, "t"), {"a": str(1111 + more)}, f"after {choice}")
+            trial.end(checks)
+            shutil.rmtree(backup, ignore_errors=True)
+
+
+def refused_rows(checks):
+    """Rows that the database refuses are in the list behind kill -9, and arrive once they are taken."""
+    for database in (PostgreSQL(), MariaDB()):
+        with database:
+            table(database, "t", "bigint CHECK (v < 100)")
+            trial = Trial("sinks-dead", {"views": sink(database.url, "t", every="1h")})
+            trial.start()
+            for key, by in (("fine", 5), ("much", 500), ("more", 600)):
+                trial.add("views", key, by)
+            passed = json.loads(trial.sync("views").body)
+            checks.equal((passed["passed_on"], passed["set_aside"]), (1, 2), f"{database.kind}: passed on and refused")
+            trial.target.kill()
+            trial.start()
+            dead = json.loads(trial.ask("GET", "/sinks/views/dead").body)["items"]
+            checks.equal([(item["key"], item["sum"]) for item in dead], [("more", 600), ("much", 500)], f"{database.kind}: refused, behind kill -9")
+            trial.add("views", "much", 1)
+            redriven = json.loads(trial.ask("POST", "/sinks/views/redrive").body)
+            trial.target.kill()
+            trial.start()
+            checks.equal(redriven["redriven"], 2, f"{database.kind}: tried again")
+            database.execute("ALTER TABLE t DROP CONSTRAINT " + ("t_v_check" if database.kind == "postgres" else "`t.v`")
+                             if database.kind == "postgres" else "ALTER TABLE t MODIFY v bigint")
+            trial.settle("views")
+            checks.equal(rows_of(database, "t"), {"fine": "5", "much": "501", "more": "600"}, f"{database.kind}: every sum arrived")
+            trial.end(checks)
+
+
+def latest_values(checks):
+    """Values and deletions, behind kill -9 of both."""
+    for database in (PostgreSQL(), MariaDB()):
+        with database:
+            table(database, "t", "bytea" if database.kind == "postgres" else "LONGBLOB")
+            trial = Trial("sinks-upsert", {"views": sink(database.url, "t", "upsert", "1h", deletes="propagate")})
+            trial.start()
+            put = lambda key, value: trial.ask("PUT", f"/keyspaces/views/keys/{key}", None) if value is None else None
+            client = trial.target.client()
+            for number in range(50):
+                client.request("PUT", f"/keyspaces/views/keys/k{number}", bytes([number, 0xFF, 0]))
+            trial.settle("views")
+            for number in range(0, 50, 2):
+                client.request("DELETE", f"/keyspaces/views/keys/k{number}")
+            client.request("PUT", "/keyspaces/views/keys/k1", b"new")
+            database.kill()
+            checks.equal(trial.sync("views").status, 502, f"{database.kind}: sync without a database")
+            trial.target.kill()
+            database.start()
+            trial.start()
+            trial.settle("views")
+            hexed = "encode(v, 'hex')" if database.kind == "postgres" else "lower(hex(v))"
+            found = dict(database.rows(f"SELECT k, {hexed} FROM t"))
+            expected = {f"k{number}": bytes([number, 0xFF, 0]).hex() for number in range(1, 50, 2)} | {"k1": b"new".hex()}
+            checks.check(found == expected, f"{database.kind}: {len(found)} values, as they were put last, and none that was deleted")
+            trial.end(checks)
+
+
+def strange_keys(checks):
+    """What waits is JSON, and what is passed on the same keys; U+0000 is refused by PostgreSQL alone."""
+    keys = ['quoted "twice"', "nul\0here", "\U0001F600", "back\\slash", "it's; DROP TABLE t; --", "a ", "Ä", "ä"]
+    with PostgreSQL() as postgres, MariaDB() as mariadb:
+        for database in (postgres, mariadb):
+            table(database, "t")
+        trial = Trial("sinks-keys", {"pg": sink(postgres.url, "t", every="1h"), "maria": sink(mariadb.url, "t", every="1h")})
+        trial.start()
+        for keyspace, database in (("pg", postgres), ("maria", mariadb)):
+            for key in keys:
+                trial.add(keyspace, key, 1)
+            pending = trial.ask("GET", f"/sinks/{keyspace}/pending")
+            found = json.loads(pending.body)
+            checks.equal(found, {key: 1 for key in keys}, f"{keyspace}: what waits, read as JSON")
+            checks.equal(list(found), sorted(keys, key=lambda key: key.encode()), f"{keyspace}: sorted by bytes")
+            trial.settle(keyspace)
+            kept = [key for key in keys if database is mariadb or "\0" not in key]
+            checks.equal(sorted(rows_of(database, "t")), sorted(kept), f"{keyspace}: keys that arrived")
+            dead = json.loads(trial.ask("GET", f"/sinks/{keyspace}/dead").body)["items"]
+            checks.equal([item["key"] for item in dead], sorted(set(keys) - set(kept)), f"{keyspace}: keys that were refused")
+        trial.end(checks)
+
+
+def encrypted(checks):
+    """TLS with an authority of the operator's; without it nothing is passed on."""
+    with PostgreSQL(tls=True) as postgres, MariaDB(tls=True) as mariadb:
+        for database, query in ((postgres, "sslmode=verify-full"), (mariadb, "ssl-mode=VERIFY_IDENTITY")):
+            table(database, "t")
+            url = f"{database.url}?{query}"
+            trusting = {"outbound": {"ca": str(database.certificates.ca)}}
+            trial = Trial("sinks-tls", {"views": sink(url, "t", every="1h")})
+            trial.start()
+            trial.add("views", "a", 1)
+            answer = trial.sync("views")
+            checks.equal((answer.status, json.loads(answer.body)["code"]), (502, "sink_failed"), f"{database.kind}: an unknown authority")
+            trial.target.stop()
+            trial.write({"views": sink(url, "t", every="1h")}, **trusting)
+            trial.start()
+            trial.settle("views")
+            checks.equal(rows_of(database, "t"), {"a": "1"}, f"{database.kind}: passed on over TLS")
+            trial.end(checks)
+
+
+def http_target(checks, options):
+    """A server that remembers the names of parts counts nothing twice, whoever is killed and whichever answer is lost."""
+    with HttpTarget(PASSWORD, random.Random(f"{options.seed}/http")) as upstream:
+        config = {"sink": {
+            "http": {"endpoint": upstream.url + "?token=" + PASSWORD, "auth": {"user": "u", "password": PASSWORD}},
+            "mode": "increment", "every": "50ms", "batch": 7, "timeout": "3s", "backoff_min": "20ms", "backoff_max": "100ms",
+        }}
+        trial = Trial("sinks-http", {"views": config})
+        trial.start()
+        writers = [Writer(number, trial, ["views"], options.increments // 2, 10, 5) for number in range(3)]
+        for writer in writers:
+            writer.start()
+        for _ in range(max(2, options.kills // 2)):
+            time.sleep(0.5 * options.pace)
+            trial.target.kill()
+            trial.start()
+        for writer in writers:
+            writer.join(options.patience)
+        upstream.behave()
+        trial.settle("views")
+        here = counters(trial, "views", writers)
+        wrong = [key for key in here if here[key] != upstream.sums.get(key, 0)]
+        checks.check(not wrong, f"HTTP: {len(here)} sums are exact after {upstream.repeated} repeated parts and {upstream.failed} failures; wrong {wrong[:3]}")
+        checks.check(upstream.repeated > 0, "HTTP: some parts came twice, under the same name")
+        checks.check(not upstream.strange, f"HTTP: every request was as documented {upstream.strange[:2]}")
+        for path in ("/sinks", "/metrics"):
+            checks.check(PASSWORD.encode() not in trial.ask("GET", path).body, f"HTTP: nothing secret in {path}")
+        trial.end(checks)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--writers", type=int, default=8)
+    parser.add_argument("--increments", type=int, default=50_000, help="of each writer")
+    parser.add_argument("--keys", type=int, default=1_000)
+    parser.add_argument("--batch", type=int, default=20, help="increments of one request")
+    parser.add_argument("--kills", type=int, default=10, help="of Standpipe and of each database")
+    parser.add_argument("--pace", type=float, default=5.0, help="how far the kills are apart")
+    parser.add_argument("--patience", type=float, default=3600, help="seconds for the writers")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("parts", nargs="*", help="only these")
+    options = parser.parse_args()
+    options.seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
+    say(f"seed {options.seed}")
+    checks = Checks()
+    parts = {
+        "kills": lambda: kills(checks, options),
+        "lost_commits": lambda: lost_commits(checks, options),
+        "slow_store": lambda: slow_store(checks, options),
+        "restored_store": lambda: restored_store(checks),
+        "refused_rows": lambda: refused_rows(checks),
+        "latest_values": lambda: latest_values(checks),
+        "strange_keys": lambda: strange_keys(checks),
+        "encrypted": lambda: encrypted(checks),
+        "http_target": lambda: http_target(checks, options),
+    }
+    for name in options.parts or parts:
+        began = time.monotonic()
+        try:
+            parts[name]()
+        except (Failed, TimeoutError, OSError, KeyError, ValueError, RuntimeError) as error:
+            checks.check(False, f"{name} broke off: {error!r}")
+        say(f"({name} took {time.monotonic() - began:.1f} s)")
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
