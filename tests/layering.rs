@@ -58,7 +58,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("tonic", &["mirror"]),
     ("prost", &["mirror"]),
     ("croner", &["pump"]),
-    ("serde_saphyr", &["config/yaml.rs"]),
+    ("granit_parser", &["config/yaml"]),
     ("prometheus_client", &["metrics", "http/worker.rs"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),

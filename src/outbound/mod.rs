@@ -31,7 +31,7 @@ pub use client::{Answer, Bounds, Call, CallError, Client, Opened, origin};
 pub use database::{Connection, Database, DatabaseError, Kind as DatabaseKind};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};
-pub use secret::{Auth, Secret};
+pub use secret::{Auth, Secret, shown};
 
 use address::Reach;
 

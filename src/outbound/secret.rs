@@ -30,13 +30,20 @@ impl Secret {
     }
 }
 
-/// The name and the password of HTTP Basic authentication (RFC 7617).
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// The name and the password of HTTP Basic authentication (RFC 7617). Neither is shown: a name may be a token.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Auth {
     /// `user`
     pub user: String,
     /// `password`
     pub password: Secret,
+}
+
+/// What may be shown of an address without a user: no query, and nothing at all where an `@` may belong to a password that was
+/// not encoded.
+pub fn shown(endpoint: &str) -> &str {
+    let plain = endpoint.split('?').next();
+    plain.filter(|_| !endpoint.contains('@')).unwrap_or("***")
 }
 
 impl fmt::Debug for Secret {
@@ -45,6 +52,12 @@ impl fmt::Debug for Secret {
             Self::Given(_) => f.write_str("Secret(***)"),
             Self::File(path) => f.debug_tuple("Secret").field(path).finish(),
         }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth(***)")
     }
 }
 
@@ -57,6 +70,18 @@ mod tests {
         let secret = Secret::Given("hunter2".into());
         assert_eq!(format!("{secret:?}"), "Secret(***)");
         assert_eq!(secret.reveal().unwrap(), "hunter2");
+        let auth = Auth {
+            user: "hunter2".to_owned(),
+            password: secret,
+        };
+        assert_eq!(format!("{auth:?}"), "Auth(***)");
+    }
+
+    #[test]
+    fn of_an_address_no_query_is_shown() {
+        assert_eq!(shown("http://h/a?b=hunter2"), "http://h/a");
+        assert_eq!(shown("http://hunter2/:hunter2@h"), "***");
+        assert_eq!(shown("http://hunter2?:hunter2@h"), "***");
     }
 
     #[test]

@@ -43,6 +43,11 @@ const AT_ONCE: &[&str] = &[
     "limits.watchers",
     "logging.access",
     "logging.level",
+    "outbound.allow_link_local",
+    "outbound.ca",
+    "outbound.connect_timeout",
+    "outbound.proxy",
+    "outbound.proxy_file",
     "server.allowed_hosts",
     "server.reload_interval",
     "server.shutdown_delay",
@@ -52,7 +57,7 @@ const AT_ONCE: &[&str] = &[
 ];
 
 /// Settings with names of the operator's that take effect while the server runs.
-const AT_ONCE_BELOW: &[&str] = &["access.", "keyspaces."];
+const AT_ONCE_BELOW: &[&str] = &["access.", "keyspaces.", "sources."];
 
 /// Every setting's words, by its name.
 pub type Words = BTreeMap<String, String>;

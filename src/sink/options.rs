@@ -1,9 +1,10 @@
 //! What a sink can be told, checked and typed. It must not know where that was said.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::outbound::{Auth, HeaderMap, Secret};
+use crate::outbound::{self, Auth, HeaderMap, Secret};
 
 /// `keyspaces.*.sink`: where the changes of one keyspace go.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -87,8 +88,8 @@ pub struct SqlTarget {
     pub value_column: String,
 }
 
-/// An address to which batches are posted as JSON.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// An address to which batches are posted as JSON. Shown without its query, which may hold what should be secret.
+#[derive(Clone, Eq, PartialEq)]
 pub struct HttpTarget {
     /// `endpoint`
     pub endpoint: String,
@@ -98,4 +99,15 @@ pub struct HttpTarget {
     pub auth: Option<Auth>,
     /// `ca`: authorities that are believed beside the others.
     pub ca: Option<PathBuf>,
+}
+
+impl fmt::Debug for HttpTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTarget")
+            .field("endpoint", &outbound::shown(&self.endpoint))
+            .field("headers", &self.headers)
+            .field("auth", &self.auth)
+            .field("ca", &self.ca)
+            .finish()
+    }
 }

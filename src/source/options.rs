@@ -1,12 +1,13 @@
 //! What a source can be told, checked and typed. It must not know where that was said.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::outbound::{Auth, HeaderMap, Method, Secret};
+use crate::outbound::{self, Auth, HeaderMap, Method, Secret};
 
-/// A request over HTTP.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A request over HTTP. Shown without its query and its body, which may hold what should be secret.
+#[derive(Clone, Eq, PartialEq)]
 pub struct HttpOptions {
     /// `endpoint`: http or https. `{key}` in its path or its query stands for the percent-encoded key, where there is one. A
     /// user and a password in it have been taken out and are in `auth`.
@@ -21,6 +22,19 @@ pub struct HttpOptions {
     pub body: Option<String>,
     /// `ca`: authorities that are believed beside the others.
     pub ca: Option<PathBuf>,
+}
+
+impl fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpOptions")
+            .field("endpoint", &outbound::shown(&self.endpoint))
+            .field("method", &self.method)
+            .field("headers", &self.headers)
+            .field("auth", &self.auth)
+            .field("body_bytes", &self.body.as_ref().map(String::len))
+            .field("ca", &self.ca)
+            .finish()
+    }
 }
 
 /// A file of the operator's: absolute or relative to the working directory, behind links too.
