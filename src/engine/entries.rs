@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Batch, Conditions, DeadPage, Delete, Done, Draft, Durability, Entry, Facts, Failure, Frozen,
-    FrozenPage, Identity, Increment, Incremented, NotKept, Operation, Page, PendingCounts,
-    PendingFailure, PendingPage, Put, Redriven, Touched, Version, Watch, Watching, embedded,
+    Batch, Conditions, Delete, Done, Draft, Durability, Entry, Facts, Failure, Increment,
+    Incremented, NotKept, Operation, Page, Put, Touched, Version, Watch, Watching, embedded,
 };
 
 /// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
@@ -164,101 +163,6 @@ impl Entries {
     pub fn watch(&self, watching: Watching) -> Result<Watch, NotKept> {
         match self {
             Self::Embedded(entries) => entries.watch(watching).map(Watch::Embedded),
-        }
-    }
-
-    /// Whose it is, for whoever passes changes on.
-    pub fn identity(&self) -> Identity {
-        match self {
-            Self::Embedded(entries) => entries.identity(),
-        }
-    }
-
-    /// Whether an incarnation is one of this store's.
-    pub fn knows_mark(&self, mark: u64) -> bool {
-        match self {
-            Self::Embedded(entries) => entries.knows_mark(mark),
-        }
-    }
-
-    /// The generation that is closed and was not dropped yet; on disk.
-    pub async fn frozen(&self) -> Result<Option<Frozen>, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.frozen().await,
-        }
-    }
-
-    /// Closes the current generation where something is pending in it; where one is closed already, that one. On disk when it
-    /// returns.
-    pub async fn freeze(&self) -> Result<Option<Frozen>, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.freeze().await,
-        }
-    }
-
-    /// Up to `limit` keys of a closed generation in byte order, behind `after` where that is given; on disk.
-    pub async fn frozen_page(
-        &self,
-        generation: u64,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<FrozenPage, PendingFailure> {
-        match self {
-            Self::Embedded(entries) => entries.frozen_page(generation, after, limit).await,
-        }
-    }
-
-    /// Forgets a closed generation; a crash may take that back.
-    pub async fn drop_generation(&self, generation: u64) -> Result<(), PendingFailure> {
-        match self {
-            Self::Embedded(entries) => entries.drop_generation(generation).await,
-        }
-    }
-
-    /// Takes keys out of a closed generation, each for a reason, and says how many; there may be `most` such keys in all. On
-    /// disk when it returns.
-    pub async fn bury(
-        &self,
-        generation: u64,
-        keys: &[(&[u8], &str)],
-        most: u64,
-    ) -> Result<u64, PendingFailure> {
-        match self {
-            Self::Embedded(entries) => entries.bury(generation, keys, most).await,
-        }
-    }
-
-    /// Up to `limit` keys that could not be passed on, in byte order, behind `after` where that is given; on disk.
-    pub async fn dead(&self, after: Option<&[u8]>, limit: usize) -> Result<DeadPage, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.dead(after, limit).await,
-        }
-    }
-
-    /// Makes keys that could not be passed on pending again, these or all; on disk when it returns.
-    pub async fn redrive(&self, keys: Option<&[&[u8]]>) -> Result<Redriven, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.redrive(keys).await,
-        }
-    }
-
-    /// How much is pending. Not for every request.
-    pub fn pending_counts(&self) -> PendingCounts {
-        match self {
-            Self::Embedded(entries) => entries.pending_counts(),
-        }
-    }
-
-    /// Up to `limit` keys that begin with `prefix` and are pending, in byte order, behind `after` where that is given; on
-    /// disk.
-    pub async fn pending_page(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<PendingPage, Failure> {
-        match self {
-            Self::Embedded(entries) => entries.pending_page(prefix, after, limit).await,
         }
     }
 

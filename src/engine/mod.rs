@@ -5,7 +5,6 @@
 mod embedded;
 mod entries;
 mod operation;
-mod pending;
 mod policy;
 mod watching;
 
@@ -18,10 +17,6 @@ use bytes::Bytes;
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
 pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
-pub use pending::{
-    Dead, DeadPage, Deletes, Frozen, FrozenPage, Identity, Passed, Pending, PendingCounts,
-    PendingFailure, PendingPage, Redriven, Total,
-};
 pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 pub use watching::{
     Begin, End, Event, Filter, NotKept, Place, TextKind, Told, Watch, Watching, What,
@@ -221,14 +216,6 @@ pub enum Failure {
         /// The most bytes that it may take.
         limit: u64,
     },
-    /// As much waits to be passed on as may.
-    #[error("too much waits to be passed on: {of}, and the limit is {limit}")]
-    SinkBacklog {
-        /// The most.
-        limit: u64,
-        /// Of what.
-        of: BacklogOf,
-    },
     /// The keyspace was dropped in the meantime.
     #[error("the keyspace was dropped")]
     KeyspaceDropped,
@@ -259,24 +246,6 @@ pub enum Failure {
         /// What failed.
         reason: String,
     },
-}
-
-/// What there is too much of while it is not passed on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BacklogOf {
-    /// Keys that wait.
-    Keys,
-    /// Bytes of a bounded keyspace that are taken by what waits.
-    Bytes,
-}
-
-impl fmt::Display for BacklogOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Keys => "no more keys may (max_pending of the sink)",
-            Self::Bytes => "it takes the keyspace's max_bytes",
-        })
-    }
 }
 
 /// How the engine fares.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Durability, Failure, Pending};
+use super::{Durability, Failure};
 
 /// The policy of a keyspace, always as a whole. [`Policy::default`] is what a keyspace has of which nothing was said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,8 +17,6 @@ pub struct Policy {
     pub eviction: Eviction,
     /// How long a client may keep a value without asking again; `None` is not at all.
     pub client_max_age: Option<Duration>,
-    /// What is kept for a sink.
-    pub pending: Pending,
 }
 
 impl Default for Policy {
@@ -29,7 +27,6 @@ impl Default for Policy {
             max_bytes: None,
             eviction: Eviction::Sieve,
             client_max_age: None,
-            pending: Pending::None,
         }
     }
 }
@@ -84,17 +81,6 @@ pub enum KeyspaceFailure {
         /// How many there may be.
         limit: usize,
     },
-    /// What waits to be passed on, or could not be, would get lost.
-    #[error("{pending} keys wait to be passed on, {dead} could not be")]
-    SinkPending {
-        /// Keys that wait.
-        pending: u64,
-        /// Keys that could not be passed on.
-        dead: u64,
-    },
-    /// A keyspace in memory keeps nothing for a sink.
-    #[error("a keyspace in memory keeps nothing for a sink")]
-    NotLogged,
     /// The change could not be made.
     #[error(transparent)]
     Failed(#[from] Failure),

@@ -92,8 +92,6 @@ codes! {
         "A keyspace can become memory, or cease to be, only while it is empty; synced and written can be exchanged at any time. Nothing was changed. Empty the keyspace first, or make another one."
     KeyspaceProtected "keyspace_protected" CONFLICT "This keyspace cannot be dropped"
         "The keyspace default always exists, because /v1/ and /flush are its addresses. Nothing was dropped. Empty it with POST /flush instead."
-    SinkPending "sink_pending" CONFLICT "Changes wait to be passed on"
-        "The keyspace keeps changes that its sink has not passed on, or that the sink's target has refused, and they would get lost with it. Nothing was dropped. Pass them on with POST /sinks/{name}/sync, look at GET /sinks/{name}/dead, and try again."
     Compacted "compacted" GONE "The events are not kept any more"
         "A watch can only go on from an event while everything behind that event is kept: watch.history_events and watch.history_bytes say how much that is, and a crash may take back what was not yet on disk. Begin the watch again without since; with initial=true it tells what is there first."
     ConditionFailed "condition_failed" PRECONDITION_FAILED "The condition does not hold"
@@ -136,8 +134,6 @@ codes! {
         "The disk failed to make data durable, so nobody knows what of the newest changes is on it. Writes are refused until the process is started again and has checked its data. Look at the log and at the disk."
     KeyspaceFull "keyspace_full" INSUFFICIENT_STORAGE "The keyspace is full"
         "The keyspace has a max_bytes and its eviction is none, so nothing leaves it by itself and nothing was changed. Delete values, let them expire, or raise max_bytes."
-    SinkBacklog "sink_backlog" INSUFFICIENT_STORAGE "Too much waits to be passed on"
-        "The keyspace passes its changes on, and the sink's target has not taken them for so long that as many keys wait as may (max_pending of the sink), or that what waits takes the keyspace's max_bytes. Nothing was changed. GET /sinks says why the target does not take them; changes of keys that wait already are still taken."
     DiskFull "disk_full" INSUFFICIENT_STORAGE "The disk is full"
         "There is no room to make this change durable, and nothing was changed. Reads and deletes still work. Writes resume by themselves when there is space again."
 }

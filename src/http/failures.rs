@@ -50,7 +50,7 @@ failures! {
     WriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
-        DiskFull KeyspaceFull SinkBacklog
+        DiskFull KeyspaceFull
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
@@ -63,7 +63,7 @@ failures! {
     FlushFailures [
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
-        DurabilityLost DiskFull SinkBacklog
+        DurabilityLost DiskFull
     ]
     /// Of reading a value of a named keyspace.
     KeyReadFailures: ReadFailures [KeyspaceNotFound]
@@ -92,7 +92,7 @@ failures! {
     TtlWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull SinkBacklog
+        DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
@@ -100,7 +100,7 @@ failures! {
     CounterWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull SinkBacklog
+        DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
@@ -108,7 +108,7 @@ failures! {
     BatchFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
         BatchFailed BodyStalled BatchTooLarge AnswerTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
-        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
+        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of listing keyspaces.
     KeyspaceListFailures [
@@ -125,7 +125,7 @@ failures! {
     PolicyFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidPolicy FileOnly InvalidOperation]
     /// Of dropping keyspaces.
     KeyspacesDropFailures [
-        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected SinkPending TokenRequired Forbidden WrongHost
+        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected TokenRequired Forbidden WrongHost
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.

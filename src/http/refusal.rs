@@ -70,10 +70,6 @@ impl From<Refusal> for Problem {
                 };
                 Self::new(Code::InvalidOperation, detail).exceeding(exceeded)
             }
-            Refusal::SinkPending { .. } => Self::new(
-                Code::SinkPending,
-                format!("{detail}; nothing was dropped"),
-            ),
             Refusal::ConditionFailed { current } => answer::condition_failed(current),
             Refusal::Failed(failure) => failure.into(),
         }
@@ -105,9 +101,6 @@ impl From<Failure> for Problem {
             }
             Failure::KeyspaceFull { .. } => {
                 Self::new(Code::KeyspaceFull, format!("{detail}; nothing was changed"))
-            }
-            Failure::SinkBacklog { .. } => {
-                Self::new(Code::SinkBacklog, format!("{detail}; nothing was changed"))
             }
             Failure::KeyspaceDropped => Self::new(Code::KeyspaceNotFound, detail),
             Failure::Overloaded { .. } => {

@@ -144,16 +144,6 @@ impl From<KeyspaceFailure> for Refusal {
                 asked,
             },
             KeyspaceFailure::TooMany { limit } => Self::TooManyKeyspaces { limit },
-            // Only the file asks for a sink, and its own words are others.
-            KeyspaceFailure::SinkPending { pending, dead } => Self::SinkPending {
-                name: String::new(),
-                pending,
-                dead,
-            },
-            KeyspaceFailure::NotLogged => Self::DurabilityUnavailable {
-                promised: Durability::Memory,
-                asked: Durability::Synced,
-            },
             KeyspaceFailure::Failed(failure) => failure.into(),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Durability, Failure, Keyspaces};
-use crate::engine::{KeyspaceFacts, KeyspaceFailure, Pending, Policy};
+use crate::engine::{KeyspaceFacts, KeyspaceFailure, Policy};
 
 /// Why the keyspaces are not what the file says.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,25 +35,6 @@ pub enum NotDefined {
         actual: usize,
         /// How many there may be.
         limit: usize,
-    },
-    /// In memory what waits would get lost.
-    #[error(
-        "keyspaces.{keyspace}.durability: {pending} keys wait to be passed on and {dead} could not be, which memory would \
-         lose; pass them on first, or take the change back"
-    )]
-    SinkPending {
-        /// The keyspace.
-        keyspace: String,
-        /// Keys that wait.
-        pending: u64,
-        /// Keys that could not be passed on.
-        dead: u64,
-    },
-    /// A keyspace in memory has no sink.
-    #[error("keyspaces.{keyspace}.sink: a keyspace in memory keeps nothing for a sink")]
-    NotLogged {
-        /// The keyspace.
-        keyspace: String,
     },
     /// The engine could not be told.
     #[error("keyspaces: {failure}")]
@@ -92,14 +73,6 @@ impl Keyspaces {
             }
             changed.push((name, before));
         }
-        for (name, policy) in undefined(&there, defined) {
-            let before = there.get(name).map(|facts| facts.policy);
-            if let Err(failure) = self.engine.set_keyspace(name, &policy, limit).await {
-                self.go_back(changed).await;
-                return Err(not_defined(name, there.len(), failure));
-            }
-            changed.push((name, before));
-        }
         self.define(defined.iter().map(|(name, _)| name.clone()).collect());
         Ok(())
     }
@@ -117,28 +90,6 @@ impl Keyspaces {
             }
         }
     }
-}
-
-/// The keyspaces that keep something for a sink which the file does not define any more, and the policy without that. What
-/// waits stays; nobody would pass on what comes.
-fn undefined<'a>(
-    there: &'a BTreeMap<String, KeyspaceFacts>,
-    defined: &[(String, Policy)],
-) -> Vec<(&'a String, Policy)> {
-    let keeps = |(_, facts): &(&String, &KeyspaceFacts)| facts.policy.pending != Pending::None;
-    let is_defined = |name: &String| defined.iter().any(|(known, _)| known == name);
-    let keeping = there.iter().filter(keeps);
-    keeping
-        .filter(|(name, _)| !is_defined(name))
-        .map(|(name, facts)| {
-            let pending = Pending::None;
-            let policy = Policy {
-                pending,
-                ..facts.policy
-            };
-            (name, policy)
-        })
-        .collect()
 }
 
 /// Refuses what the engine would refuse, before it has done the half of it.
@@ -189,12 +140,6 @@ fn not_defined(keyspace: &str, there: usize, failure: KeyspaceFailure) -> NotDef
             actual: there + 1,
             limit,
         },
-        KeyspaceFailure::SinkPending { pending, dead } => NotDefined::SinkPending {
-            keyspace,
-            pending,
-            dead,
-        },
-        KeyspaceFailure::NotLogged => NotDefined::NotLogged { keyspace },
         KeyspaceFailure::Failed(failure) => NotDefined::Failed { failure },
     }
 }

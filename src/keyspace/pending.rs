@@ -6,45 +6,45 @@ use crate::engine::{
     PendingFailure, PendingPage, Redriven,
 };
 
-/// What waits in one keyspace to be passed on. What it tells is on disk.
+/// What waits in one keyspace to be passed on. What it tells is on disk, counts aside.
 #[derive(Clone, Debug)]
-pub struct Backlog {
+pub struct Waiting {
     engine: Engine,
     entries: Entries,
 }
 
 impl Values {
     /// What waits to be passed on.
-    pub fn backlog(&self) -> Backlog {
-        Backlog {
+    pub fn waiting(&self) -> Waiting {
+        Waiting {
             engine: self.engine.clone(),
             entries: self.entries.clone(),
         }
     }
 }
 
-impl Backlog {
+impl Waiting {
     /// Whose it is.
     pub fn identity(&self) -> Identity {
         self.entries.identity()
     }
 
-    /// Whether an incarnation is one of this store's.
+    /// Whether a mark is that of a start of this store.
     pub fn knows_mark(&self, mark: u64) -> bool {
         self.entries.knows_mark(mark)
     }
 
-    /// The generation that is closed and was not dropped yet.
+    /// The generation that is frozen.
     pub async fn frozen(&self) -> Result<Option<Frozen>, Failure> {
         self.entries.frozen().await
     }
 
-    /// Closes what waits and returns it; where a generation is closed already, that one.
+    /// Freezes what waits and returns it; where a generation is frozen already, that one.
     pub async fn freeze(&self) -> Result<Option<Frozen>, Failure> {
         self.entries.freeze().await
     }
 
-    /// Up to `limit` keys of a closed generation in key order, behind `after` where that is given.
+    /// Up to `limit` keys of a frozen generation in key order, behind `after` where that is given.
     pub async fn frozen_page(
         &self,
         generation: u64,
@@ -54,13 +54,13 @@ impl Backlog {
         self.entries.frozen_page(generation, after, limit).await
     }
 
-    /// Forgets a closed generation: it has been passed on.
+    /// Forgets a frozen generation: it has been passed on.
     pub async fn drop_generation(&self, generation: u64) -> Result<(), PendingFailure> {
-        self.entries.drop_generation(generation).await
+        self.entries.drop_generation(generation).await.map(drop)
     }
 
-    /// Takes keys out of a closed generation, each for a reason, because they cannot be passed on. There may be `most` such
-    /// keys in all.
+    /// Takes keys out of a frozen generation, each for a reason, because they cannot be passed on, and says how many. There may
+    /// be `most` such keys in all.
     pub async fn bury(
         &self,
         generation: u64,
@@ -71,8 +71,8 @@ impl Backlog {
     }
 
     /// Up to `limit` keys that could not be passed on, behind `after` where that is given.
-    pub async fn dead(&self, after: Option<&[u8]>, limit: usize) -> Result<DeadPage, Failure> {
-        self.entries.dead(after, limit).await
+    pub async fn dead(&self, after: Option<&str>, limit: usize) -> Result<DeadPage, Failure> {
+        self.entries.dead(after.map(str::as_bytes), limit).await
     }
 
     /// Makes what could not be passed on pending again: these keys, or all.
@@ -80,7 +80,7 @@ impl Backlog {
         self.entries.redrive(keys).await
     }
 
-    /// How much there is of everything.
+    /// How much there is of everything. Not for every request.
     pub fn counts(&self) -> PendingCounts {
         self.entries.pending_counts()
     }

@@ -171,18 +171,6 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
-    /// What waits to be passed on would get lost.
-    #[error(
-        "changes of {name:?} wait to be passed on ({pending} keys) or could not be ({dead} keys)"
-    )]
-    SinkPending {
-        /// Its name.
-        name: String,
-        /// Keys that wait.
-        pending: u64,
-        /// Keys that the target has refused.
-        dead: u64,
-    },
     /// A watch cannot go on from there.
     #[error("the events behind that one are not kept any more, or it was never one of this store")]
     Compacted,

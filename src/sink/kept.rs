@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-
 use super::backlog::{Backlog, Counts};
 use super::ledger::{Ledger, Unapplied};
 use super::row::{Change, Generation, Identity, Refused, Row, Value};
-use crate::keyspace::{self, Failure, Passed, PendingFailure};
+use crate::keyspace::{Failure, Frozen, FrozenRow, Passed, PendingFailure, Waiting};
 
 /// The most keys that are set aside in one step: the step is one record.
 const SET_ASIDE_KEYS: usize = 500;
@@ -17,21 +15,21 @@ const SET_ASIDE_KEYS: usize = 500;
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     keyspace: Arc<str>,
-    backlog: keyspace::Backlog,
+    waiting: Waiting,
     max_dead: Arc<AtomicU64>,
 }
 
 impl Kept {
-    pub(super) fn new(keyspace: &str, backlog: keyspace::Backlog, max_dead: u64) -> Self {
+    pub(super) fn new(keyspace: &str, waiting: Waiting, max_dead: u64) -> Self {
         Self {
             keyspace: keyspace.into(),
-            backlog,
+            waiting,
             max_dead: Arc::new(AtomicU64::new(max_dead)),
         }
     }
 
-    pub(super) fn backlog(&self) -> &keyspace::Backlog {
-        &self.backlog
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// Changes how many keys may be set aside.
@@ -39,7 +37,7 @@ impl Kept {
         self.max_dead.store(max_dead, Ordering::Relaxed);
     }
 
-    fn closed(&self, frozen: keyspace::Frozen) -> Closed {
+    fn closed(&self, frozen: Frozen) -> Closed {
         Closed {
             generation: Generation {
                 mark: frozen.mark,
@@ -55,24 +53,24 @@ impl Backlog for Kept {
     type Frozen = Closed;
 
     async fn frozen(&self) -> Result<Option<Closed>, Failure> {
-        let frozen = self.backlog.frozen().await?;
+        let frozen = self.waiting.frozen().await?;
         Ok(frozen.map(|frozen| self.closed(frozen)))
     }
 
     async fn freeze(&self) -> Result<Option<Closed>, Failure> {
-        let frozen = self.backlog.freeze().await?;
+        let frozen = self.waiting.freeze().await?;
         Ok(frozen.map(|frozen| self.closed(frozen)))
     }
 
     async fn drop_frozen(&self, frozen: &Closed) -> Result<(), Failure> {
-        match self.backlog.drop_generation(frozen.generation.number).await {
+        match self.waiting.drop_generation(frozen.generation.number).await {
             Ok(()) => Ok(()),
             Err(failure) => Err(failed(failure)),
         }
     }
 
     fn counts(&self) -> Counts {
-        let counts = self.backlog.counts();
+        let counts = self.waiting.counts();
         Counts {
             pending: counts.keys,
             dead: counts.dead,
@@ -82,7 +80,7 @@ impl Backlog for Kept {
     }
 
     fn now_ms(&self) -> u64 {
-        self.backlog.now_ms()
+        self.waiting.now_ms()
     }
 }
 
@@ -98,10 +96,10 @@ impl Ledger for Closed {
     type Failure = Failure;
 
     fn identity(&self) -> Identity {
-        let identity = self.kept.backlog.identity();
+        let identity = self.kept.waiting.identity();
         Identity {
             store: identity.store,
-            keyspace: identity.keyspace,
+            keyspace: identity.keyspace.into(),
         }
     }
 
@@ -118,7 +116,7 @@ impl Ledger for Closed {
     }
 
     fn knows(&self, mark: u64) -> bool {
-        self.kept.backlog.knows_mark(mark)
+        self.kept.waiting.knows_mark(mark)
     }
 
     async fn page(
@@ -126,12 +124,12 @@ impl Ledger for Closed {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<(Vec<Row>, Option<Box<[u8]>>), Failure> {
-        let backlog = &self.kept.backlog;
-        let page = backlog
+        let waiting = &self.kept.waiting;
+        let page = waiting
             .frozen_page(self.generation.number, after, limit)
             .await
             .map_err(failed)?;
-        let last = page.rows.last().map(|(key, _)| Box::from(&**key));
+        let last = page.rows.last().map(|row| Box::from(&*row.key));
         let next = last.filter(|_| !page.end);
         let rows = page.rows.into_iter().filter_map(row);
         Ok((rows.collect(), next))
@@ -142,8 +140,8 @@ impl Ledger for Closed {
         for some in refused.chunks(SET_ASIDE_KEYS) {
             let keys: Vec<(&[u8], &str)> =
                 some.iter().map(|one| (&*one.key, &*one.reason)).collect();
-            let backlog = &self.kept.backlog;
-            let buried = backlog.bury(self.generation.number, &keys, most).await;
+            let waiting = &self.kept.waiting;
+            let buried = waiting.bury(self.generation.number, &keys, most).await;
             let buried = buried.map_err(|failure| match failure {
                 PendingFailure::DeadFull { limit, .. } => Unapplied::NoRoom { limit },
                 PendingFailure::Failed(_) | PendingFailure::NotFrozen { .. } => {
@@ -156,7 +154,7 @@ impl Ledger for Closed {
     }
 }
 
-fn row((key, passed): (Bytes, Passed)) -> Option<Row> {
+fn row(FrozenRow { key, passed }: FrozenRow) -> Option<Row> {
     let change = match passed {
         Passed::Sum(sum) => Change::Add(sum),
         Passed::Gone => Change::Remove,

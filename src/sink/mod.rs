@@ -21,5 +21,5 @@ mod worker;
 pub use backlog::Counts;
 pub use ledger::Choice;
 pub use options::{Deletes, HttpTarget, Mode, Options, SqlTarget, Target};
-pub use sinks::{SinkError, Sinks, Waiting};
+pub use sinks::{SinkError, Sinks};
 pub use status::{Done, Passed, Place, State, Status, Trouble};

@@ -15,7 +15,7 @@ use super::options::Options;
 use super::shared::{Ended, Shared};
 use super::status::{Passed, State, Status, Trouble};
 use super::worker::Worker;
-use crate::keyspace::{DeadPage, Failure, Keyspaces, PendingPage, Redriven, Refusal};
+use crate::keyspace::{Keyspaces, Refusal, Waiting};
 use crate::metrics::{SinkFigures, SinkMetrics};
 use crate::outbound::Outbound;
 
@@ -53,9 +53,6 @@ pub enum SinkError {
     /// Not everything was passed on.
     #[error("{0}")]
     Trouble(Trouble),
-    /// The store did not answer.
-    #[error("{0}")]
-    Failed(#[from] Failure),
 }
 
 impl Sinks {
@@ -108,8 +105,8 @@ impl Sinks {
     }
 
     async fn start(&self, keyspace: &str, options: Options) -> Result<(), Refusal> {
-        let backlog = self.0.keyspaces.values(keyspace)?.backlog();
-        let kept = Kept::new(keyspace, backlog, options.max_dead);
+        let waiting = self.0.keyspaces.values(keyspace)?.waiting();
+        let kept = Kept::new(keyspace, waiting, options.max_dead);
         if let Err(error) = kept.freeze().await {
             tracing::warn!(keyspace, %error, "what waits was not closed before the start");
         }
@@ -158,32 +155,9 @@ impl Sinks {
         told(shared.attempt(Some(choice)).await)
     }
 
-    /// What waits, for who wants to read it.
+    /// What waits in a keyspace, and what was refused.
     pub fn waiting(&self, keyspace: &str) -> Result<Waiting, SinkError> {
-        let kept = self.of(keyspace, |running| running.kept.clone())?;
-        Ok(Waiting(kept))
-    }
-
-    /// Up to `limit` keys that the target has refused for good, behind `after` where that is given.
-    pub async fn dead(
-        &self,
-        keyspace: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<DeadPage, SinkError> {
-        let kept = self.of(keyspace, |running| running.kept.clone())?;
-        let after = after.map(str::as_bytes);
-        Ok(kept.backlog().dead(after, limit).await?)
-    }
-
-    /// Lets what was refused wait again: these keys, or all.
-    pub async fn redrive(
-        &self,
-        keyspace: &str,
-        keys: Option<&[&[u8]]>,
-    ) -> Result<Redriven, SinkError> {
-        let kept = self.of(keyspace, |running| running.kept.clone())?;
-        Ok(kept.backlog().redrive(keys).await?)
+        self.of(keyspace, |running| running.kept.waiting().clone())
     }
 
     /// Writes the current figures into `metrics`.
@@ -199,22 +173,6 @@ impl Sinks {
         found.ok_or_else(|| SinkError::NotFound {
             keyspace: keyspace.to_owned(),
         })
-    }
-}
-
-/// What waits in one keyspace, to be read page by page.
-#[derive(Clone, Debug)]
-pub struct Waiting(Kept);
-
-impl Waiting {
-    /// Up to `limit` keys that begin with `prefix`, behind `after` where that is given.
-    pub async fn page(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<PendingPage, Failure> {
-        self.0.backlog().page(prefix, after, limit).await
     }
 }
 

@@ -6,8 +6,7 @@ use standpipe_store::{KeyspaceError, Level};
 
 use super::{Embedded, entries};
 use crate::engine::{
-    Deletes, Durability, Eviction, Failure, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Pending,
-    Policy,
+    Durability, Eviction, Failure, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy,
 };
 
 impl Embedded {
@@ -54,10 +53,6 @@ impl Embedded {
                 asked: durability(asked),
             },
             KeyspaceError::TooMany { limit } => KeyspaceFailure::TooMany { limit },
-            KeyspaceError::SinkPending { pending, dead } => {
-                KeyspaceFailure::SinkPending { pending, dead }
-            }
-            KeyspaceError::NotLogged => KeyspaceFailure::NotLogged,
         })?;
         self.on_disk(set.own.unwrap_or(set.seen)).await?;
         Ok(if set.created {
@@ -98,17 +93,6 @@ fn ours(policy: &standpipe_store::Policy) -> Policy {
             standpipe_store::Eviction::None => Eviction::None,
         },
         client_max_age: policy.client_max_age_ms.map(Duration::from_millis),
-        pending: match policy.pending {
-            standpipe_store::Pending::None => Pending::None,
-            standpipe_store::Pending::Sums { most } => Pending::Sums { most },
-            standpipe_store::Pending::Latest { deletes, most } => Pending::Latest {
-                deletes: match deletes {
-                    standpipe_store::Deletes::Ignore => Deletes::Ignore,
-                    standpipe_store::Deletes::Propagate => Deletes::Propagate,
-                },
-                most,
-            },
-        },
     }
 }
 
@@ -127,17 +111,6 @@ fn theirs(policy: &Policy) -> standpipe_store::Policy {
             Eviction::None => standpipe_store::Eviction::None,
         },
         client_max_age_ms: policy.client_max_age.map(ms),
-        pending: match policy.pending {
-            Pending::None => standpipe_store::Pending::None,
-            Pending::Sums { most } => standpipe_store::Pending::Sums { most },
-            Pending::Latest { deletes, most } => standpipe_store::Pending::Latest {
-                deletes: match deletes {
-                    Deletes::Ignore => standpipe_store::Deletes::Ignore,
-                    Deletes::Propagate => standpipe_store::Deletes::Propagate,
-                },
-                most,
-            },
-        },
     }
 }
 

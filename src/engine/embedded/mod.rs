@@ -4,7 +4,6 @@ mod batch;
 mod entries;
 mod keyspaces;
 mod operations;
-mod pending;
 #[cfg(test)]
 mod tests;
 mod watching;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use standpipe_store::{CompactError, Counted, Deleted, Lost, Putted, Store, WriteError};
 
 use crate::engine::{
-    BacklogOf, Conditions, Delete, Entry, Failure, Increment, Incremented, MediaType, Put, Version, Versions,
+    Conditions, Delete, Entry, Failure, Increment, Incremented, MediaType, Put, Version, Versions,
 };
 
 /// An entry of the store as the engine shows it.
@@ -153,13 +153,6 @@ impl From<WriteError> for Failure {
             WriteError::TooLarge { limit, actual } => Self::TooLarge { limit, actual },
             WriteError::Dropped => Self::KeyspaceDropped,
             WriteError::KeyspaceFull { limit } => Self::KeyspaceFull { limit },
-            WriteError::SinkBacklog { limit, of } => Self::SinkBacklog {
-                limit,
-                of: match of {
-                    standpipe_store::Backlog::Keys => BacklogOf::Keys,
-                    standpipe_store::Backlog::Bytes => BacklogOf::Bytes,
-                },
-            },
             WriteError::EntryTooLarge { limit, actual } => Self::EntryTooLarge { limit, actual },
             WriteError::Closing => Self::Closing,
         }

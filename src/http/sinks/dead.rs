@@ -68,7 +68,8 @@ pub(in crate::http) async fn dead(call: &Call) -> Result<HttpResponse, Problem> 
     let limit = listing::limit(&query)?.unwrap_or(USUAL_ITEMS);
     let keyspace = call.keyspace_of_path()?;
     let after = query.value("after");
-    let page = super::sinks(call)?.dead(&keyspace, after, limit).await?;
+    let waiting = super::sinks(call)?.waiting(&keyspace)?;
+    let page = waiting.dead(after, limit).await?;
     let items: Vec<DeadItem> = page.letters.into_iter().map(item).collect();
     let last = items.last().map(|item| item.key.clone());
     let after = last.filter(|_| !page.end);

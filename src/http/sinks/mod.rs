@@ -57,7 +57,7 @@ pub(crate) struct RedrivenAnswer {
     redriven: u64,
     /// Keys that stay refused, because their sum and what waits of them would not fit into 64 bits together.
     #[schema(example = 0)]
-    kept: u64,
+    kept: usize,
 }
 
 /// Which keys are to be tried again.
@@ -179,8 +179,13 @@ pub(super) async fn redrive(call: &mut Call) -> Result<HttpResponse, Problem> {
     let keys: Option<Vec<&[u8]>> = keys
         .as_ref()
         .map(|keys| keys.iter().map(|key| key.as_bytes()).collect());
-    let Redriven { redriven, kept } = sinks(call)?.redrive(&keyspace, keys.as_deref()).await?;
-    Ok(json(StatusCode::OK, &RedrivenAnswer { redriven, kept }))
+    let waiting = sinks(call)?.waiting(&keyspace)?;
+    let Redriven { keys, kept } = waiting.redrive(keys.as_deref()).await?;
+    let answer = RedrivenAnswer {
+        redriven: keys,
+        kept: kept.len(),
+    };
+    Ok(json(StatusCode::OK, &answer))
 }
 
 fn sinks(call: &Call) -> Result<&Sinks, Problem> {
@@ -199,7 +204,6 @@ impl From<SinkError> for Problem {
                 Code::SinkFailed,
                 format!("{detail}; what waits is kept and is tried again"),
             ),
-            SinkError::Failed(failure) => failure.into(),
         }
     }
 }

@@ -10,7 +10,10 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use bytes::Bytes;
-use utoipa::ToSchema;
+use serde_json::json;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::super::call::Call;
 use super::super::code::Code;
@@ -18,27 +21,27 @@ use super::super::failures::SinkReadFailures;
 use super::super::problem::Problem;
 use super::super::query::Query;
 use super::super::shapes::{PendingParameters, SinkKeyspace};
-use crate::keyspace::{Failure, Total};
-use crate::sink::Waiting;
+use crate::keyspace::{Failure, PendingRow, Total, Waiting};
 
 /// Keys that are read at once.
 const PAGE: usize = 500;
 
-/// What waits of each key: the sum of its increments, or, where values are passed on, that it was changed.
-#[derive(ToSchema)]
-#[schema(example = json!({"/about.html": 2, "/index.html": 40}))]
-#[expect(dead_code, reason = "it only describes the answer in the document")]
-pub(crate) struct PendingAnswer(std::collections::BTreeMap<String, PendingValue>);
+/// What waits of each key: the sum of its increments, or, where values are passed on, the word `changed`.
+pub(crate) enum PendingAnswer {}
 
-/// A sum, or the word `changed`.
-#[derive(ToSchema)]
-#[schema(untagged)]
-#[expect(dead_code, reason = "it only describes the answer in the document")]
-pub(crate) enum PendingValue {
-    /// The sum of increments.
-    Sum(i64),
-    /// The word `changed`: what is passed on is the value as it is then.
-    Changed(String),
+impl ToSchema for PendingAnswer {}
+
+impl PartialSchema for PendingAnswer {
+    fn schema() -> RefOr<Schema> {
+        let kinds = SchemaType::from_iter([Type::Integer, Type::String]);
+        ObjectBuilder::new()
+            .description(Some(
+                "What waits of each key: the sum of its increments, or, where values are passed on, the word `changed`",
+            ))
+            .additional_properties(Some(ObjectBuilder::new().schema_type(kinds)))
+            .examples([json!({"/about.html": 2, "/index.html": 40})])
+            .into()
+    }
 }
 
 /// Read what waits
@@ -120,7 +123,7 @@ impl Reader {
         if self.is_first {
             text.push(b'{');
         }
-        for (key, total) in &page.rows {
+        for PendingRow { key, total } in &page.rows {
             if !std::mem::take(&mut self.is_first) {
                 text.push(b',');
             }
