@@ -42,6 +42,11 @@ power-cut N="20" *options: _binary
 failed-sync: _binary
     python3 -m live.failed_sync
 
+# Sinks: 8 writers x 50,000 increments, Standpipe and each database killed ten times, and every other case (just sinks kills)
+sinks *options: _binary
+    ./tests/run databases
+    python3 -m live.sinks {{options}}
+
 # Careless and hostile clients
 hostile *options: _binary
     python3 -m live.hostile {{options}}

@@ -5,8 +5,10 @@
 mod embedded;
 mod entries;
 mod operation;
+mod pending;
 mod policy;
 mod watching;
+mod writer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +19,15 @@ use bytes::Bytes;
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
 pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
+pub use pending::{
+    Backlog, Dead, DeadPage, Deletes, Frozen, FrozenPage, FrozenRow, Identity, Passed, Pending,
+    PendingCounts, PendingFailure, PendingPage, PendingRow, Redriven, Total,
+};
 pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 pub use watching::{
     Begin, End, Event, Filter, NotKept, Place, TextKind, Told, Watch, Watching, What,
 };
+pub use writer::{Holder, Owned, Writer};
 
 use crate::metrics::StoreMetrics;
 
@@ -96,6 +103,10 @@ pub struct Entry {
     pub created_at_ms: u64,
     /// When the entry leaves, in Unix milliseconds.
     pub expires_at_ms: Option<u64>,
+    /// When somebody should look for a newer value, in Unix milliseconds.
+    pub stale_at_ms: Option<u64>,
+    /// The source that wrote it, where one did.
+    pub owner: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Entry {
@@ -126,6 +137,25 @@ pub struct Page {
     pub end: bool,
 }
 
+/// Until when an entry is there, and until when it is fresh.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lifetime {
+    /// When the entry leaves, in Unix milliseconds; `None` is never.
+    pub expires_at_ms: Option<u64>,
+    /// When somebody should look for a newer value, in Unix milliseconds; `None` is never. The engine only keeps it.
+    pub stale_at_ms: Option<u64>,
+}
+
+impl Lifetime {
+    /// Fresh until it leaves.
+    pub const fn until(expires_at_ms: Option<u64>) -> Self {
+        Self {
+            expires_at_ms,
+            stale_at_ms: None,
+        }
+    }
+}
+
 /// What is said of a value that is about to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -133,8 +163,10 @@ pub struct Facts<'a> {
     pub media_type: &'a str,
     /// As it stands in a `Content-Encoding` header.
     pub content_encoding: Option<&'a str>,
-    /// When the entry leaves, in Unix milliseconds.
-    pub expires_at_ms: Option<u64>,
+    /// Until when it is there and fresh.
+    pub lifetime: Lifetime,
+    /// Who writes it.
+    pub writer: Writer<'a>,
 }
 
 /// The versions that a condition names.
@@ -156,7 +188,7 @@ pub struct Conditions {
 }
 
 /// How a put ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Put {
     /// There was no value before.
     Created(Version),
@@ -164,10 +196,12 @@ pub enum Put {
     Replaced(Version),
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
 /// How a delete ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Delete {
     /// The key is gone.
     Removed,
@@ -175,6 +209,8 @@ pub enum Delete {
     Absent,
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
 /// A snapshot that was made.
@@ -215,6 +251,14 @@ pub enum Failure {
     KeyspaceFull {
         /// The most bytes that it may take.
         limit: u64,
+    },
+    /// So much is pending for a sink that no more may be, or that nothing else is left that could leave.
+    #[error("too much waits to be passed on by the sink: {limit} {of}")]
+    SinkBacklog {
+        /// The most that there may be.
+        limit: u64,
+        /// Of what.
+        of: Backlog,
     },
     /// The keyspace was dropped in the meantime.
     #[error("the keyspace was dropped")]
@@ -324,7 +368,7 @@ impl Engine {
     }
 
     /// Drops the keyspace `name` with everything in it and says whether there was one; on disk when it returns.
-    pub async fn drop_keyspace(&self, name: &str) -> Result<bool, Failure> {
+    pub async fn drop_keyspace(&self, name: &str) -> Result<bool, KeyspaceFailure> {
         match self {
             Self::Embedded(embedded) => embedded.drop_keyspace(name).await,
         }

@@ -115,8 +115,8 @@ pub enum TextKind {
 }
 
 impl Event {
-    /// Its place in the order of changes.
-    pub fn place(&self) -> Place {
+    /// Its place in the order of changes; `None` for what was only announced: nobody can go on from there.
+    pub fn place(&self) -> Option<Place> {
         match self {
             Self::Embedded(event) => event.place(),
         }

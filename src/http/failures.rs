@@ -49,8 +49,8 @@ failures! {
     /// Of changing a value.
     WriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
-        CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
-        DiskFull KeyspaceFull
+        CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
+        DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
@@ -63,7 +63,7 @@ failures! {
     FlushFailures [
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
-        DurabilityLost DiskFull
+        DurabilityLost DiskFull SinkBacklog
     ]
     /// Of reading a value of a named keyspace.
     KeyReadFailures: ReadFailures [KeyspaceNotFound]
@@ -91,16 +91,16 @@ failures! {
     /// Of changing what is there already.
     TtlWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
-        KeyNotFound KeyspaceNotFound ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
+        Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
     /// Of adding to a counter.
     CounterWriteFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
-        KeyspaceNotFound CounterOutOfRange NotACounter TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
+        Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
@@ -108,7 +108,7 @@ failures! {
     BatchFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
         BatchFailed BodyStalled BatchTooLarge AnswerTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
-        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
+        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of listing keyspaces.
     KeyspaceListFailures [
@@ -119,13 +119,13 @@ failures! {
     /// Of making or changing a keyspace.
     KeyspaceSetFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
-        DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
+        DurabilityFixed SinkPending TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of receiving a policy.
     PolicyFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidPolicy FileOnly InvalidOperation]
     /// Of dropping keyspaces.
     KeyspacesDropFailures [
-        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected TokenRequired Forbidden WrongHost
+        InvalidParameter UnknownParameter CrossSite DefinedByFile SinkPending KeyspaceProtected TokenRequired Forbidden WrongHost
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.

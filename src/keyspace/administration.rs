@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Keyspaces, Refusal};
-use crate::engine::{KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
+use crate::engine::{Durability, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Pending, Policy};
 
 /// The keyspace that always exists.
 const DEFAULT: &str = "default";
@@ -51,7 +51,7 @@ impl Keyspaces {
             .ok_or_else(|| not_found(name))
     }
 
-    /// Makes the keyspace `name`, or gives it that policy.
+    /// Makes the keyspace `name`, or gives it that policy. What it keeps for a sink stays as it is: a request says nothing of that.
     pub async fn set(&self, name: &str, policy: &Policy) -> Result<KeyspaceSet, Refusal> {
         if !is_name(name) {
             return Err(Refusal::NoName {
@@ -61,7 +61,11 @@ impl Keyspaces {
         let _one = self.administration.lock().await;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
-        Ok(self.engine.set_keyspace(name, policy, limit).await?)
+        let policy = Policy {
+            pending: self.pending_of(name, policy.durability),
+            ..*policy
+        };
+        Ok(self.engine.set_keyspace(name, &policy, limit).await?)
     }
 
     /// Drops the keyspace `name` with everything in it.
@@ -98,6 +102,15 @@ impl Keyspaces {
     /// Waits until it is on disk which keyspaces there are.
     pub async fn settled(&self) -> Result<(), Refusal> {
         Ok(self.engine.settled().await?)
+    }
+
+    /// What the keyspace `name` goes on keeping for a sink, once it has this durability.
+    fn pending_of(&self, name: &str, durability: Durability) -> Pending {
+        match self.engine.keyspace(name) {
+            Some(entries) if durability != Durability::Memory => entries.pending(),
+            // In memory there can be nothing.
+            Some(_) | None => Pending::None,
+        }
     }
 
     fn described(&self, facts: KeyspaceFacts) -> Described {
@@ -144,6 +157,16 @@ impl From<KeyspaceFailure> for Refusal {
                 asked,
             },
             KeyspaceFailure::TooMany { limit } => Self::TooManyKeyspaces { limit },
+            KeyspaceFailure::SinkPending {
+                name,
+                pending,
+                dead,
+            } => Self::SinkPending {
+                name,
+                pending,
+                dead,
+            },
+            KeyspaceFailure::NotLogged { name } => Self::SinkNeedsLog { name },
             KeyspaceFailure::Failed(failure) => failure.into(),
         }
     }

@@ -200,6 +200,8 @@ fn shown(
         | engine::Done::Deleted(Delete::Refused(current)) => {
             Err(Refusal::ConditionFailed { current })
         }
+        engine::Done::Put(Put::Foreign(holder))
+        | engine::Done::Deleted(Delete::Foreign(holder)) => Err(holder.into()),
         engine::Done::Got(entry) => Ok(Done::Got(entry)),
         engine::Done::Deleted(Delete::Removed | Delete::Absent) => Ok(Done::Deleted(acknowledged)),
         engine::Done::Incremented(incremented) => {
@@ -213,6 +215,11 @@ fn refusal(operation: Option<&Operation<'_>>, why: Unmade) -> Refusal {
         Unmade::Refused(current) => Refusal::ConditionFailed { current },
         Unmade::NotACounter => Refusal::NotACounter,
         Unmade::Repeated => Refusal::KeyRepeated,
+        Unmade::Foreign(holder) => holder.into(),
+        Unmade::PendingOutOfRange { pending } => Refusal::PendingOutOfRange {
+            pending,
+            by: operation.map(count_of).unwrap_or_default().by,
+        },
         Unmade::OutOfRange { current } => {
             super::counter::out_of_range(current, &operation.map(count_of).unwrap_or_default())
         }

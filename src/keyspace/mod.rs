@@ -8,6 +8,7 @@ mod counter;
 mod defined;
 mod expiry;
 mod listing;
+mod pending;
 mod values;
 mod watching;
 
@@ -20,9 +21,11 @@ use tokio::sync::Mutex;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
-    Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
+    Backlog, Begin, CloseError, Compacted, Conditions, Dead, DeadPage, Deletes, Draft, Durability,
+    End, Engine, Entry, Event, Eviction, Failure, Filter, Frozen, FrozenRow, Health, Identity,
+    Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening, Passed, Pending, PendingFailure,
+    PendingPage, PendingRow, Place, Policy, Progress, Redriven, TextKind, Told, Total, Version,
+    Versions, Watch, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -30,6 +33,7 @@ pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
+pub use pending::Waiting;
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
 /// Every keyspace of this service.

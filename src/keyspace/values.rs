@@ -6,7 +6,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::engine::{
-    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Put, Version,
+    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Holder,
+    Lifetime, Put, Version, Writer,
 };
 
 /// The rules of a keyspace.
@@ -123,6 +124,41 @@ pub enum Refusal {
     /// The value is no number in decimal, or no plain text; nothing was changed.
     #[error("the value is no counter: that is a whole number of 64 bits in decimal, as text/plain")]
     NotACounter,
+    /// A scheduled source wrote the value, and it alone changes it; nothing was changed.
+    #[error("the source {source:?} wrote this key, and it alone changes it")]
+    ManagedBySource {
+        /// Its name; spelt so that it is not taken for the cause of an error.
+        r#source: Arc<str>,
+    },
+    /// A source would write over what a client wrote; nothing was changed. No client is ever refused so.
+    #[error("a client wrote this key, so no source writes there")]
+    KeyTaken,
+    /// The sum of a counter's increments that wait to be passed on by a sink does not fit into 64 bits; nothing was changed.
+    #[error(
+        "increments of {pending} wait to be passed on by the sink, and adding {by} would leave the range of 64 bits"
+    )]
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+        /// What was to be added.
+        by: i64,
+    },
+    /// What is pending for a sink, or could not be passed on, would get lost; nothing was changed.
+    #[error("{name:?}: {pending} keys wait to be passed on by its sink, and {dead} could not be")]
+    SinkPending {
+        /// The keyspace.
+        name: String,
+        /// Keys that are pending; one that is in two generations counts twice.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace in memory keeps nothing for a sink; nothing was changed.
+    #[error("{name:?} is in memory, so it can have no sink")]
+    SinkNeedsLog {
+        /// The keyspace.
+        name: String,
+    },
     /// An atomic batch names a key twice; nothing was changed.
     #[error("the batch names the key twice")]
     KeyRepeated,
@@ -179,6 +215,15 @@ pub enum Refusal {
     Failed(#[from] Failure),
 }
 
+impl From<Holder> for Refusal {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Client => Self::KeyTaken,
+            Holder::Source(source) => Self::ManagedBySource { source },
+        }
+    }
+}
+
 /// The values of one keyspace.
 #[derive(Clone, Debug)]
 pub struct Values {
@@ -224,7 +269,8 @@ impl Values {
         let facts = Facts {
             media_type: value.media_type,
             content_encoding: value.content_encoding,
-            expires_at_ms: self.expiry(value.ttl),
+            lifetime: Lifetime::until(self.expiry(value.ttl)),
+            writer: Writer::Client,
         };
         Ok(self.entries.draft(value.key, len, &facts)?)
     }
@@ -247,6 +293,7 @@ impl Values {
             Put::Created(version) => (version, Outcome::Created),
             Put::Replaced(version) => (version, Outcome::Replaced),
             Put::Refused(current) => return Err(Refusal::ConditionFailed { current }),
+            Put::Foreign(holder) => return Err(holder.into()),
         };
         Ok(Stored {
             version,
@@ -259,9 +306,13 @@ impl Values {
     pub async fn delete(&self, key: &[u8], change: &Change) -> Result<Acknowledged, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
-        match self.entries.delete(key, &change.when, until).await? {
+        let deleted = self
+            .entries
+            .delete(key, &change.when, Writer::Client, until);
+        match deleted.await? {
             Delete::Removed | Delete::Absent => Ok(acknowledged),
             Delete::Refused(current) => Err(Refusal::ConditionFailed { current }),
+            Delete::Foreign(holder) => Err(holder.into()),
         }
     }
 

@@ -289,6 +289,8 @@ store_metrics! {
     figures {
         entries "Entries that can be read";
         expiring_entries "Entries that expire some time";
+        pending_keys "Keys that wait to be passed on by a sink, once for each generation";
+        dead_keys "Keys that a sink could not pass on";
         entry_bytes "Bytes of memory that entries take";
         overhead_bytes "Bytes of memory that the tables around the entries take";
         counted_bytes "Bytes of memory that entries count for where there is a bound";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::ledger::{Ledger, Unapplied};
+use super::ledger::{Ledger, Page, Unapplied};
 use super::row::{Change, Generation, Identity, Refused, Row, Value};
 
 /// The incarnations that belong to the history of every book.
@@ -110,11 +110,7 @@ impl Ledger for Book {
         KNOWN.contains(&mark)
     }
 
-    async fn page(
-        &self,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<(Vec<Row>, Option<Box<[u8]>>), &'static str> {
+    async fn page(&self, after: Option<&[u8]>, limit: usize) -> Result<Page, &'static str> {
         let rows = self.rows.lock();
         let behind = |key: &Bytes| after.is_none_or(|after| **key > *after);
         let mut page: Vec<Row> = rows
@@ -129,7 +125,7 @@ impl Ledger for Book {
         let more = page.len() > limit;
         page.truncate(limit);
         let next = page.last().filter(|_| more).map(|row| (*row.key).into());
-        Ok((page, next))
+        Ok(Page { rows: page, next })
     }
 
     async fn set_aside(&self, refused: &[Refused]) -> Result<(), Unapplied<&'static str>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::backlog::{Backlog, Counts};
-use super::ledger::{Ledger, Unapplied};
+use super::ledger::{Ledger, Page, Unapplied};
 use super::row::{Change, Generation, Identity, Refused, Row, Value};
 use crate::keyspace::{Failure, Frozen, FrozenRow, Passed, PendingFailure, Waiting};
 
@@ -119,11 +119,7 @@ impl Ledger for Closed {
         self.kept.waiting.knows_mark(mark)
     }
 
-    async fn page(
-        &self,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<(Vec<Row>, Option<Box<[u8]>>), Failure> {
+    async fn page(&self, after: Option<&[u8]>, limit: usize) -> Result<Page, Failure> {
         let waiting = &self.kept.waiting;
         let page = waiting
             .frozen_page(self.generation.number, after, limit)
@@ -132,7 +128,10 @@ impl Ledger for Closed {
         let last = page.rows.last().map(|row| Box::from(&*row.key));
         let next = last.filter(|_| !page.end);
         let rows = page.rows.into_iter().filter_map(row);
-        Ok((rows.collect(), next))
+        Ok(Page {
+            rows: rows.collect(),
+            next,
+        })
     }
 
     async fn set_aside(&self, refused: &[Refused]) -> Result<(), Unapplied<Failure>> {

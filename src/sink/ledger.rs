@@ -27,19 +27,27 @@ pub(super) trait Ledger: Send + Sync {
     /// Whether an incarnation is one of this store's.
     fn knows(&self, mark: u64) -> bool;
 
-    /// Up to `limit` of its rows in the order of their keys, behind `after`, and where the next page begins; `None` there is
-    /// the end.
+    /// Up to `limit` of its rows in the order of their keys, behind `after`.
     fn page(
         &self,
         after: Option<&[u8]>,
         limit: usize,
-    ) -> impl Future<Output = Result<(Vec<Row>, Option<Box<[u8]>>), Self::Failure>> + Send;
+    ) -> impl Future<Output = Result<Page, Self::Failure>> + Send;
 
     /// Takes rows out of it and sets them aside; durable when it returns.
     fn set_aside(
         &self,
         refused: &[Refused],
     ) -> impl Future<Output = Result<(), Unapplied<Self::Failure>>> + Send;
+}
+
+/// A part of a generation.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Its rows.
+    pub(super) rows: Vec<Row>,
+    /// Behind which key the next one begins; `None` is the end.
+    pub(super) next: Option<Box<[u8]>>,
 }
 
 /// What a person has decided about a generation for which the target is ahead.

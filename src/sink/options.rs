@@ -36,13 +36,13 @@ impl Options {
         Self {
             target,
             mode: Mode::Increment,
-            every: Duration::from_secs(3600),
+            every: Duration::from_hours(1),
             timeout: Duration::from_secs(30),
             batch: 500,
             max_pending: 1_000,
             max_dead: 100,
-            backoff_min: Duration::from_millis(1_000),
-            backoff_max: Duration::from_millis(60_000),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(1),
         }
     }
 }

@@ -21,7 +21,8 @@ pub(super) struct Parts(Vec<Range<usize>>);
 impl Parts {
     /// All of it in one part.
     pub(super) fn whole(len: usize) -> Self {
-        Self(vec![0..len])
+        let whole = 0..len;
+        Self(vec![whole])
     }
 
     /// The next part.

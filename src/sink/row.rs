@@ -45,6 +45,24 @@ impl Row {
         };
         self.key.len() + value
     }
+
+    /// The key of a row that is known to be text.
+    pub(super) fn key_text(&self) -> &str {
+        text(&self.key)
+    }
+
+    /// What is added; 0 where nothing is.
+    pub(super) fn sum(&self) -> i64 {
+        match self.change {
+            Change::Add(sum) => sum,
+            Change::Put(_) | Change::Remove => 0,
+        }
+    }
+}
+
+/// Bytes that are known to be text: rows that are not were set aside before.
+pub(super) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 impl fmt::Debug for Row {
@@ -89,13 +107,18 @@ pub(super) struct Identity {
 impl Identity {
     /// The store in hexadecimal.
     pub(super) fn store_hex(&self) -> String {
-        use fmt::Write as _;
-        self.store
-            .iter()
-            .fold(String::with_capacity(32), |mut text, byte| {
-                // Writing into memory does not fail.
-                let _written = write!(text, "{byte:02x}");
-                text
-            })
+        hex(&self.store)
     }
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or_default();
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }

@@ -23,7 +23,7 @@ pub(super) struct Shared {
     /// When whatever is still going on is given up, once the end was asked for.
     stop: watch::Sender<Option<Instant>>,
     /// The number of the newest attempt that has ended, and how.
-    ended: watch::Sender<(u64, Ended)>,
+    ended: watch::Sender<Last>,
 }
 
 #[derive(Debug)]
@@ -49,6 +49,13 @@ pub(super) enum Next {
     Try,
     /// The last attempts until then, and the end.
     Stop(Instant),
+}
+
+/// The newest attempt that has ended.
+#[derive(Debug)]
+struct Last {
+    number: u64,
+    ended: Ended,
 }
 
 /// How an attempt went.
@@ -81,7 +88,10 @@ impl Shared {
             }),
             asked: Notify::new(),
             stop: watch::Sender::new(None),
-            ended: watch::Sender::new((0, Ok(Passed::default()))),
+            ended: watch::Sender::new(Last {
+                number: 0,
+                ended: Ok(Passed::default()),
+            }),
         }
     }
 
@@ -112,8 +122,8 @@ impl Shared {
             inner.wanted
         };
         self.asked.notify_one();
-        match ended.wait_for(|(number, _)| *number >= wanted).await {
-            Ok(found) => found.1.clone(),
+        match ended.wait_for(|last| last.number >= wanted).await {
+            Ok(last) => last.ended.clone(),
             Err(_no_sender) => Err(over()),
         }
     }
@@ -149,7 +159,7 @@ impl Shared {
 
     /// No attempt is made any more: whoever waits for one is told.
     pub(super) fn close(&self) {
-        self.ended.send_replace((u64::MAX, Err(over())));
+        self.tell(u64::MAX, Err(over()));
     }
 
     pub(super) fn next(&self) -> Next {
@@ -204,7 +214,12 @@ impl Shared {
                 }
             }
         }
-        self.ended.send_replace((number, tried.ended));
+        self.tell(number, tried.ended);
+    }
+
+    fn tell(&self, number: u64, ended: Ended) {
+        self.ended
+            .send_modify(|last| *last = Last { number, ended });
     }
 
     /// What is shown.

@@ -66,7 +66,6 @@ impl<B: Backlog> Worker<B> {
         loop {
             match self.shared.next() {
                 Next::Stop(deadline) => return self.last_attempts(memory, deadline).await,
-                Next::Try => {}
                 // Until a person has decided the clock changes nothing.
                 Next::Wait if self.shared.is_ahead() => {
                     self.shared.asked().await;
@@ -79,7 +78,7 @@ impl<B: Backlog> Worker<B> {
                     }
                     continue;
                 }
-                Next::Wait => {}
+                Next::Try | Next::Wait => {}
             }
             let began = Instant::now();
             due = match self.attempt(memory).await {
@@ -195,7 +194,7 @@ impl<B: Backlog> Worker<B> {
         passed: &mut Passed,
     ) -> Result<(), Setback> {
         let applied = memory.outlet.pass_on(frozen, decision).await;
-        let applied = applied.map_err(|unapplied| trouble(unapplied))?;
+        let applied = applied.map_err(trouble)?;
         self.tell(frozen, applied);
         passed.add(Passed {
             passed_on: applied.keys,
@@ -275,10 +274,14 @@ fn backoff(options: &Options, failed: u32) -> Duration {
     let mut random = [0; 1];
     // Without chance the pause is the whole one.
     let less = getrandom::fill(&mut random).map_or(0, |()| u32::from(random[0]));
-    pause - pause / 512 * less
+    pause.saturating_sub(pause / 512 * less)
 }
 
 /// What our own store failed to do.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it stands where errors are turned into others"
+)]
 fn ours(failure: Failure) -> Setback {
     let trouble = Trouble {
         state: State::Retrying,

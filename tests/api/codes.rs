@@ -10,6 +10,8 @@ use standpipe::server::{self, Access, Options, Policy, Token, Verbs};
 
 use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
+use crate::managed::written_by_a_source;
+use crate::sinks_behind::add_sinks;
 
 /// What the codes are asked of.
 struct Stage {
@@ -20,7 +22,8 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let server = Server::with(|options| {
+        let directory = written_by_a_source();
+        let server = Server::over(directory, |options| {
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
             options.limits.json_bytes = 1_000;
@@ -28,6 +31,7 @@ impl Stage {
             options.limits.body_stall = std::time::Duration::from_millis(100);
             options.watch.history_events = 1;
             options.keyspaces = vec![("filed".to_owned(), Policy::default())];
+            add_sinks(options);
         });
         let guarded = Server::with(|options| {
             options.access = Access {
@@ -148,6 +152,20 @@ const MADE: &[(&str, Make)] = &[
     ("defined_by_file", |stage| {
         stage.json("PUT", "/keyspaces/filed", &json!({}))
     }),
+    ("managed_by_source", |stage| {
+        stage.server.put("/v1/mine", b"2")
+    }),
+    ("sink_backlog", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/n", &json!({}));
+        stage.json("POST", "/keyspaces/sums/counters/m", &json!({}))
+    }),
+    ("sink_failed", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/n", &json!({}));
+        stage.server.send("POST", "/sinks/sums/sync", &[], b"")
+    }),
+    ("sink_not_found", |stage| {
+        stage.server.send("POST", "/sinks/filed/sync", &[], b"")
+    }),
     ("durability_fixed", |stage| {
         stage.json(
             "PUT",
@@ -244,6 +262,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("draining", "src/server/tests.rs"),
     ("durability_lost", "tests/live/failed_sync.py"),
     ("disk_full", "tests/live/full_disk.py"),
+    ("sink_pending", "tests/api/sinks_behind.rs"),
+    ("sink_ahead", "tests/api/sinks_ahead.rs"),
 ];
 
 /// Asks a server whose store cannot be opened yet: its manifest is a pipe that nobody has written to.

@@ -11,7 +11,7 @@ use standpipe::outbound::{Auth, HeaderMap, HeaderValue, Secret};
 use standpipe::sink::{Deletes, HttpTarget, Mode, Options, Target};
 
 use crate::harness::Server;
-use crate::sinks::{add, options, post, shown, sync, synced, views};
+use crate::sink_stage::{add, options, post, serving, shown, sync, synced, views};
 
 /// What a target was sent, and how it answers next.
 #[derive(Default)]
@@ -78,7 +78,11 @@ fn serve(mut stream: TcpStream, told: &Mutex<Told>) {
             let mut told = told.lock().unwrap();
             let body = serde_json::from_slice(&body).unwrap();
             told.posts.push((name.to_owned(), body));
-            if told.next.is_empty() { 200 } else { told.next.remove(0) }
+            if told.next.is_empty() {
+                200
+            } else {
+                told.next.remove(0)
+            }
         };
         let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
         if stream.write_all(answer.as_bytes()).is_err() {
@@ -111,7 +115,7 @@ fn request(stream: &mut TcpStream, text: &mut Vec<u8>) -> Option<(String, Vec<u8
 #[test]
 fn sums_are_posted_and_a_failed_part_comes_again_under_its_name() {
     let upstream = Upstream::start();
-    let server = Server::with(views(upstream.sink(Mode::Increment)));
+    let server = serving(upstream.sink(Mode::Increment));
     add(&server, "a", 2);
     add(&server, "a", 3);
     upstream.answer_next(&[503]);
@@ -132,7 +136,7 @@ fn sums_are_posted_and_a_failed_part_comes_again_under_its_name() {
 #[test]
 fn the_name_of_a_part_is_the_same_behind_a_restart() {
     let upstream = Upstream::start();
-    let server = Server::with(views(upstream.sink(Mode::Increment)));
+    let server = serving(upstream.sink(Mode::Increment));
     add(&server, "a", 2);
     upstream.answer_next(&[500]);
     sync(&server).assert_problem(502, "sink_failed");
@@ -149,7 +153,7 @@ fn the_name_of_a_part_is_the_same_behind_a_restart() {
 #[test]
 fn values_and_deletions_are_posted() {
     let upstream = Upstream::start();
-    let server = Server::with(views(upstream.sink(Mode::Upsert(Deletes::Propagate))));
+    let server = serving(upstream.sink(Mode::Upsert(Deletes::Propagate)));
     server.put("/keyspaces/views/keys/a", "\u{e4}".as_bytes());
     server.put("/keyspaces/views/keys/b", b"\xff");
     server.put("/keyspaces/views/keys/c", b"x");
@@ -170,13 +174,16 @@ fn values_and_deletions_are_posted() {
 #[test]
 fn a_part_that_is_refused_is_halved_and_its_row_set_aside() {
     let upstream = Upstream::start();
-    let server = Server::with(views(upstream.sink(Mode::Increment)));
+    let server = serving(upstream.sink(Mode::Increment));
     add(&server, "a", 1);
     add(&server, "b", 1);
     // The whole, then the first half.
     upstream.answer_next(&[422, 422, 200]);
     let answer = sync(&server).json();
-    assert_eq!((&answer["passed_on"], &answer["set_aside"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&answer["passed_on"], &answer["set_aside"]),
+        (&1.into(), &1.into())
+    );
     let dead = server.get("/sinks/views/dead").json();
     assert_eq!(dead["items"][0]["key"], "a");
     assert!(dead["items"][0]["reason"].as_str().unwrap().contains("422"));
@@ -188,18 +195,21 @@ fn a_part_that_is_refused_is_halved_and_its_row_set_aside() {
 #[test]
 fn a_wrong_token_sets_no_row_aside() {
     let upstream = Upstream::start();
-    let server = Server::with(views(upstream.sink(Mode::Increment)));
+    let server = serving(upstream.sink(Mode::Increment));
     add(&server, "a", 1);
     upstream.answer_next(&[401]);
     sync(&server).assert_problem(502, "sink_failed");
-    assert_eq!((&shown(&server)["dead"], &shown(&server)["pending"]), (&0.into(), &1.into()));
+    assert_eq!(
+        (&shown(&server)["dead"], &shown(&server)["pending"]),
+        (&0.into(), &1.into())
+    );
     assert_eq!(synced(&server), 1);
 }
 
 #[test]
 fn nothing_secret_is_shown() {
     let upstream = Upstream::start();
-    let server = Server::with(views(upstream.sink(Mode::Increment)));
+    let server = serving(upstream.sink(Mode::Increment));
     add(&server, "a", 1);
     upstream.answer_next(&[500, 400]);
     let failed = sync(&server);

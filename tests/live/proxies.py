@@ -4,7 +4,8 @@ import random
 import socket
 import threading
 
-COMMIT = b"COMMIT"
+# How the text of a commit ends, in the protocols of PostgreSQL and of MariaDB. READ COMMITTED is none.
+COMMIT = (b"COMMIT\0", b"\x03COMMIT")
 
 # What becomes of a connection when its client commits.
 PASS = "pass"  # nothing: the answer arrives
@@ -68,7 +69,7 @@ class Pair:
         """What the client says. Commits are small messages of their own, so that one is never cut in two."""
         try:
             while data := self.client.recv(65536):
-                fate = self.proxy.fate() if COMMIT in data else PASS
+                fate = self.proxy.fate() if data.endswith(COMMIT) else PASS
                 if fate == UNSENT:
                     break
                 self.deaf = fate == UNHEARD

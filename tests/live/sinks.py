@@ -8,175 +8,16 @@ each counter what its writer knows: what was answered, and at most what was not.
 import argparse
 import json
 import math
-import pathlib
 import random
 import shutil
-import threading
+import signal
 import time
-import urllib.parse
 
 from . import proxies, server
 from .checks import Checks, say, wait_until
 from .databases import Failed, MariaDB, PASSWORD, PostgreSQL, SQLite
 from .http_target import HttpTarget
-from .server import Server
-
-# A type of key that tells every key apart, for each database.
-KEY = {
-    "postgres": "text",
-    "mariadb": "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
-    "sqlite": "TEXT",
-}
-SETTINGS = {"logging.level": "DEBUG", "log.segment_bytes": "4MiB"}
-
-
-def table(database, name, value="bigint"):
-    database.execute(f"CREATE TABLE {name} (k {KEY[database.kind]} NOT NULL PRIMARY KEY, v {value})")
-
-
-def sink(url, name, mode="increment", every="100ms", **more):
-    """A keyspace with a sink, as the file has it."""
-    target = {"url": url, "table": name, "key_column": "k", "value_column": "v"}
-    patience = {"timeout": "3s", "backoff_min": "50ms", "backoff_max": "500ms"}
-    return {"sink": {"sql": target, "mode": mode, "every": every, **patience, **more}}
-
-
-class Trial:
-    """A server with a configuration file, which outlives it."""
-
-    def __init__(self, name, keyspaces, settings=None, **more):
-        self.data = server.fresh(name)
-        self.config = server.CACHE / f"{name}.yml"
-        self.settings = {**SETTINGS, **(settings or {})}
-        self.write(keyspaces, **more)
-        self.target = None
-
-    def write(self, keyspaces, **more):
-        # YAML reads JSON.
-        self.config.write_text(json.dumps({"keyspaces": keyspaces, **more}))
-
-    def start(self, data=None):
-        self.target = Server(data or self.data, self.settings, arguments=["-c", str(self.config)])
-        return self.target
-
-    def ask(self, method, path, body=None):
-        client = self.target.client(timeout=60)
-        answer = client.request(method, path, None if body is None else json.dumps(body).encode())
-        client.close()
-        return answer
-
-    def sync(self, keyspace):
-        return self.ask("POST", f"/sinks/{keyspace}/sync")
-
-    def settle(self, keyspace, seconds=60):
-        """Waits until everything was passed on."""
-        def done():
-            answer = self.sync(keyspace)
-            return answer.status == 200 and json.loads(answer.body) if answer.status == 200 else None
-
-        wait_until(lambda: done() is not None, seconds, f"{keyspace} is passed on: {self.shown(keyspace)}")
-
-    def shown(self, keyspace):
-        items = json.loads(self.ask("GET", "/sinks").body)["items"]
-        return next(item for item in items if item["keyspace"] == keyspace)
-
-    def add(self, keyspace, key, by=1):
-        path = f"/keyspaces/{keyspace}/counters/{urllib.parse.quote(key, safe='')}"
-        return self.ask("POST", path, {"by": by})
-
-    def end(self, checks):
-        """Stops it; nothing secret was ever written to its log."""
-        checks.ends_well(self.target)
-        self.check_log(checks)
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.config.unlink(missing_ok=True)
-
-    def check_log(self, checks):
-        log = self.target.whole_log()
-        checks.check(PASSWORD not in log, f"no password in a log of {len(log)} bytes at DEBUG")
-
-
-def rows_of(database, name):
-    return {key: value for key, value in database.rows(f"SELECT k, v FROM {name}")}
-
-
-class Writer(threading.Thread):
-    """Adds to counters of its own in each keyspace, `batch` at once, and remembers what was answered."""
-
-    def __init__(self, number, trial, keyspaces, count, keys, batch):
-        super().__init__(daemon=True)
-        self.trial, self.keyspaces, self.left, self.batch = trial, keyspaces, count, batch
-        self.keys = [f"w{number}/{key}" for key in range(keys)]
-        self.random = random.Random(number)
-        self.known = {(keyspace, key): 0 for keyspace in keyspaces for key in self.keys}
-        self.unknown = {place: [0, 0] for place in self.known}
-        self.times = []
-        self.errors = []
-        self.pause = threading.Event()
-
-    def run(self):
-        client = None
-        while self.left > 0:
-            keyspace = self.random.choice(self.keyspaces)
-            adds = [(self.random.choice(self.keys), self.random.randrange(-3, 10)) for _ in range(min(self.batch, self.left))]
-            operations = [{"op": "increment", "key": key, "by": by} for key, by in adds]
-            body = json.dumps({"operations": operations}).encode()
-            began = time.monotonic()
-            try:
-                client = client or self.trial.target.client()
-                answer = client.request("POST", f"/keyspaces/{keyspace}/batch", body)
-            except OSError:
-                # Killed: nobody knows what has become of these.
-                for key, by in adds:
-                    self.unknown[keyspace, key][0 if by < 0 else 1] += by
-                client = None
-                self.left -= len(adds)
-                continue
-            self.times.append(time.monotonic() - began)
-            self.left -= len(adds)
-            if answer.status in (502, 503, 507):
-                continue
-            if answer.status != 200:
-                self.errors.append(f"{answer.status} {answer.body[:200]!r}")
-                return
-            for (key, by), item in zip(adds, json.loads(answer.body)["items"]):
-                if item["status"] == 200:
-                    self.known[keyspace, key] += by
-                elif item["status"] not in (503, 507):
-                    self.errors.append(str(item))
-
-    def agrees(self, keyspace, key, total):
-        low, high = self.unknown[keyspace, key]
-        known = self.known[keyspace, key]
-        return known + low <= total <= known + high
-
-
-def counters(trial, keyspace, writers):
-    """Every counter of the writers as the service tells it now."""
-    found = {}
-    client = trial.target.client()
-    keys = [key for writer in writers for key in writer.keys]
-    for start in range(0, len(keys), 500):
-        some = keys[start:start + 500]
-        body = json.dumps({"operations": [{"op": "get", "key": key} for key in some]}).encode()
-        items = json.loads(client.request("POST", f"/keyspaces/{keyspace}/batch", body).body)["items"]
-        found |= {item["key"]: int(item["value"]) for item in items if item["status"] == 200}
-    client.close()
-    return found
-
-
-def audit(checks, trial, keyspace, database, name, writers, what):
-    """Rows, counters and what the writers know agree."""
-    trial.settle(keyspace)
-    here, there = counters(trial, keyspace, writers), rows_of(database, name)
-    # A counter that was only ever added 0 has no row.
-    wrong = [key for key in sorted(set(here) | set(there)) if here.get(key, 0) != int(there.get(key, 0))]
-    sums = f"{sum(here.values())} in {len(here)} counters"
-    checks.check(not wrong, f"{what}: {keyspace} has exactly {sums}" + "".join(
-        f"; {key} is {there.get(key)}, not {here.get(key)}" for key in wrong[:3]))
-    unfounded = [(w, key) for w in writers for key in w.keys if not w.agrees(keyspace, key, here.get(key, 0))]
-    checks.check(not unfounded, f"{what}: {keyspace} counts what was answered" + "".join(f"; {key}" for _, key in unfounded[:3]))
-
+from .sink_trial import Trial, Writer, audit, counters, rows_of, sink, table
 
 def kills(checks, options):
     """Standpipe and each database are killed with -9 at random while writers add."""
@@ -313,6 +154,7 @@ def refused_rows(checks):
             table(database, "t", "bigint CHECK (v < 100)")
             trial = Trial("sinks-dead", {"views": sink(database.url, "t", every="1h")})
             trial.start()
+            trial.settle("views")
             for key, by in (("fine", 5), ("much", 500), ("more", 600)):
                 trial.add("views", key, by)
             passed = json.loads(trial.sync("views").body)
@@ -323,11 +165,10 @@ def refused_rows(checks):
             checks.equal([(item["key"], item["sum"]) for item in dead], [("more", 600), ("much", 500)], f"{database.kind}: refused, behind kill -9")
             trial.add("views", "much", 1)
             redriven = json.loads(trial.ask("POST", "/sinks/views/redrive").body)
-            trial.target.kill()
-            trial.start()
             checks.equal(redriven["redriven"], 2, f"{database.kind}: tried again")
-            database.execute("ALTER TABLE t DROP CONSTRAINT " + ("t_v_check" if database.kind == "postgres" else "`t.v`")
-                             if database.kind == "postgres" else "ALTER TABLE t MODIFY v bigint")
+            trial.target.kill()
+            database.execute("ALTER TABLE t DROP CONSTRAINT t_v_check" if database.kind == "postgres" else "ALTER TABLE t MODIFY v bigint")
+            trial.start()
             trial.settle("views")
             checks.equal(rows_of(database, "t"), {"fine": "5", "much": "501", "more": "600"}, f"{database.kind}: every sum arrived")
             trial.end(checks)
@@ -340,7 +181,6 @@ def latest_values(checks):
             table(database, "t", "bytea" if database.kind == "postgres" else "LONGBLOB")
             trial = Trial("sinks-upsert", {"views": sink(database.url, "t", "upsert", "1h", deletes="propagate")})
             trial.start()
-            put = lambda key, value: trial.ask("PUT", f"/keyspaces/views/keys/{key}", None) if value is None else None
             client = trial.target.client()
             for number in range(50):
                 client.request("PUT", f"/keyspaces/views/keys/k{number}", bytes([number, 0xFF, 0]))
@@ -404,6 +244,69 @@ def encrypted(checks):
             trial.end(checks)
 
 
+def hung_database(checks):
+    """A database that hangs holds neither a writer nor a stop up, and what was on its way arrives once."""
+    for database in (PostgreSQL(), MariaDB()):
+        with database:
+            table(database, "t")
+            settings = {"server.drain_timeout": "2s"}
+            trial = Trial("sinks-hung", {"views": sink(database.url, "t", every="20ms", timeout="30s")}, settings)
+            trial.start()
+            trial.settle("views")
+            database.pause()
+            for _ in range(20):
+                status = trial.add("views", "a", 1).status
+                if status != 200:
+                    checks.check(False, f"{database.kind}: an increment was answered {status}")
+            wait_until(lambda: trial.shown("views")["state"] == "sending", 30, "the sink waits for the database")
+            began = time.monotonic()
+            checks.equal(trial.target.stop(), 0, f"{database.kind}: exit status of a stop beside a database that hangs")
+            took = time.monotonic() - began
+            checks.check(took < 20, f"{database.kind}: the stop took {took:.1f} s, of which 2 s may go to passing on")
+            checks.check("not everything was passed on" in trial.target.whole_log(), f"{database.kind}: the log says that something remains")
+            database.go_on()
+            trial.start()
+            trial.settle("views")
+            checks.equal(rows_of(database, "t"), {"a": "20"}, f"{database.kind}: everything arrived, once")
+            trial.end(checks)
+
+
+def changed_configuration(checks):
+    """Another table, no sink, and the sink again, each by a reload."""
+    with PostgreSQL() as database:
+        for name in ("t", "u"):
+            table(database, name)
+        trial = Trial("sinks-reload", {"views": sink(database.url, "t", every="1h")})
+        trial.start()
+
+        def reload(keyspaces, done):
+            trial.write(keyspaces)
+            trial.target.process.send_signal(signal.SIGHUP)
+            wait_until(done, 60, "the reload is done")
+
+        def table_is(name):
+            items = json.loads(trial.ask("GET", "/sinks").body)["items"]
+            return [item["target"].get("table") for item in items] == ([name] if name else [])
+
+        trial.add("views", "a", 1)
+        trial.settle("views")
+        reload({"views": sink(database.url, "u", every="1h")}, lambda: table_is("u"))
+        trial.add("views", "a", 10)
+        trial.settle("views")
+        checks.equal((rows_of(database, "t"), rows_of(database, "u")), ({"a": "1"}, {"a": "10"}), "sums before and after another table was named")
+        database.kill()
+        trial.add("views", "a", 100)
+        checks.equal(trial.sync("views").status, 502, "sync without a database")
+        reload({"views": {}}, lambda: table_is(None))
+        checks.equal(trial.sync("views").status, 404, "sync of a keyspace whose sink was taken out")
+        trial.add("views", "a", 1000)
+        database.start()
+        reload({"views": sink(database.url, "u", every="1h")}, lambda: table_is("u"))
+        trial.settle("views")
+        checks.equal(rows_of(database, "u"), {"a": "110"}, "what waited was kept, and what came without a sink waits for nobody")
+        trial.end(checks)
+
+
 def http_target(checks, options):
     """A server that remembers the names of parts counts nothing twice, whoever is killed and whichever answer is lost."""
     with HttpTarget(PASSWORD, random.Random(f"{options.seed}/http")) as upstream:
@@ -458,6 +361,8 @@ def main():
         "latest_values": lambda: latest_values(checks),
         "strange_keys": lambda: strange_keys(checks),
         "encrypted": lambda: encrypted(checks),
+        "hung_database": lambda: hung_database(checks),
+        "changed_configuration": lambda: changed_configuration(checks),
         "http_target": lambda: http_target(checks, options),
     }
     for name in options.parts or parts:

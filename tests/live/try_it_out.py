@@ -6,7 +6,7 @@ import json
 import shutil
 import urllib.parse
 
-from . import server
+from . import examples, server
 from .browser import PICTURES, Watched, chromium
 from .checks import Checks, say
 from .server import Server
@@ -115,7 +115,7 @@ def every_operation(checks, page, document):
 
 def run(checks, data, what, picture):
     """Does `what(page, document)` with the page of a fresh server."""
-    with Server(data) as target, chromium() as browser:
+    with Server(data, arguments=examples.configuration()) as target, chromium() as browser:
         document = json.loads(target.client().request("GET", "/openapi.json").body)
         watched = Watched(browser, f"http://127.0.0.1:{target.port}")
         page = watched.page(height=1600)

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use standpipe_store::{Batched, Deleted, Failed, Putted, Read};
+use standpipe_store::{Batched, Deleted, Failed, Putted, Read, Writer};
 
 use super::entries::{Entries, asked};
-use super::words::{Named, counted, ours, removed, shown, stored, theirs};
+use super::words::{Named, counted, our_holder, ours, removed, shown, stored, theirs};
 use crate::engine::{Batch, Conditions, Done, Durability, Failure, Incremented, Operation, Unmade};
 
 /// What the answers to a batch rest on.
@@ -84,7 +84,8 @@ impl Entries {
             Operation::Delete { key, when } => {
                 let named = Named::by(when);
                 let conditions = named.conditions(when);
-                let delete = store.delete(keyspace, key, &conditions, level).await?;
+                let by = Writer::Client;
+                let delete = store.delete(keyspace, key, &conditions, by, level).await?;
                 rests.note(delete.seen, delete.own);
                 Ok(Done::Deleted(removed(delete.outcome)))
             }
@@ -182,5 +183,7 @@ fn unmade(why: Failed) -> Unmade {
         Failed::OutOfRange { current } => Unmade::OutOfRange { current },
         Failed::NotACounter => Unmade::NotACounter,
         Failed::Repeated => Unmade::Repeated,
+        Failed::Foreign(holder) => Unmade::Foreign(our_holder(holder)),
+        Failed::PendingOutOfRange { pending } => Unmade::PendingOutOfRange { pending },
     }
 }

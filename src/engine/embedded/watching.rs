@@ -33,8 +33,9 @@ pub struct Event {
 }
 
 impl Event {
-    pub(in crate::engine) fn place(&self) -> Place {
-        place(&self.store, self.event.position())
+    pub(in crate::engine) fn place(&self) -> Option<Place> {
+        let position = self.event.position()?;
+        Some(place(&self.store, position))
     }
 
     pub(in crate::engine) fn what(&self) -> What<'_> {

@@ -210,20 +210,18 @@ impl<'a> List<'a> {
             .map(move |(index, node)| Object::new(node, format!("{place}[{index}]"), impossible))
     }
 
-    /// One by one, each a text.
+    /// All of them, each a text.
     pub(crate) fn texts(self) -> Result<Vec<Cow<'a, str>>, Problem> {
-        let (place, impossible) = (self.place, self.impossible);
-        let texts = self.items.into_iter().enumerate();
-        texts
-            .map(|(index, node)| match node {
-                Node::Text(text) => Ok(text),
-                other => {
-                    let kind = other.kind();
-                    let detail = format!("{place}[{index}] is {kind}, not a text");
-                    Err(refused(impossible, detail))
-                }
-            })
-            .collect()
+        let mut texts = Vec::with_capacity(self.items.len());
+        for (index, node) in self.items.into_iter().enumerate() {
+            let kind = node.kind();
+            let Node::Text(text) = node else {
+                let detail = format!("{}[{index}] is {kind}, not a text", self.place);
+                return Err(refused(self.impossible, detail));
+            };
+            texts.push(text);
+        }
+        Ok(texts)
     }
 }
 

@@ -127,7 +127,11 @@ fn answer(status: Status, now_ms: u64) -> SinkAnswer {
         Mode::Upsert(Deletes::Propagate) => ("upsert", Some("propagate")),
     };
     SinkAnswer {
-        lag_ms: status.lag(now_ms).as_millis().try_into().unwrap_or(u64::MAX),
+        lag_ms: status
+            .lag(now_ms)
+            .as_millis()
+            .try_into()
+            .unwrap_or(u64::MAX),
         mode,
         deletes,
         state: status.state.name(),

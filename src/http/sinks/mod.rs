@@ -4,8 +4,6 @@ mod dead;
 mod list;
 mod pending;
 
-use std::borrow::Cow;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Serialize;
@@ -132,14 +130,14 @@ pub(super) async fn resume(call: &mut Call) -> Result<HttpResponse, Problem> {
     let mut fields = text
         .document(Code::InvalidOperation)?
         .object(&["generation"])?;
-    let choice = fields.require("generation")?.text(choice)?;
+    let choice = fields.require("generation")?.text(|text| choice(&text))?;
     let keyspace = call.keyspace_of_path()?;
     let passed = sinks(call)?.resume(&keyspace, choice).await?;
     Ok(json(StatusCode::OK, &PassedAnswer::from(passed)))
 }
 
-fn choice(text: Cow<'_, str>) -> Result<Choice, String> {
-    match &*text {
+fn choice(text: &str) -> Result<Choice, String> {
+    match text {
         "skip" => Ok(Choice::Skip),
         "resend" => Ok(Choice::Resend),
         _ => Err("is neither skip nor resend".to_owned()),

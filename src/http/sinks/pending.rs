@@ -11,9 +11,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use bytes::Bytes;
 use serde_json::json;
+use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 use super::super::call::Call;
 use super::super::code::Code;
@@ -31,7 +31,7 @@ pub(crate) enum PendingAnswer {}
 
 impl ToSchema for PendingAnswer {}
 
-impl PartialSchema for PendingAnswer {
+impl utoipa::PartialSchema for PendingAnswer {
     fn schema() -> RefOr<Schema> {
         let kinds = SchemaType::from_iter([Type::Integer, Type::String]);
         ObjectBuilder::new()

@@ -44,8 +44,12 @@ struct Reason {
 
 /// A change; made once for all who are sent it.
 pub(super) fn of_event(event: &Event, kind: TextKind) -> Bytes {
-    let id = Some(event.place());
-    match event.what() {
+    of_what(event.place(), event.what(), kind)
+}
+
+/// What was only announced has no place: no client is to go on from there.
+fn of_what(id: Option<Place>, what: What<'_>, kind: TextKind) -> Bytes {
+    match what {
         What::Put(key, entry) => put(id, key, &entry, kind),
         What::Delete(key) => gone(id, "delete", key),
         What::Expire(key) => gone(id, "expire", key),
@@ -122,6 +126,20 @@ mod tests {
 
     fn text(bytes: &Bytes) -> &str {
         std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_was_only_announced_has_no_id_line() {
+        for id in [None, Some("id: 0000000000000001-2\n")] {
+            let place = id.map(|_| Place {
+                mark: 1,
+                revision: 2,
+                index: None,
+            });
+            let told = of_what(place, What::Delete(b"a"), TextKind::WithValue);
+            let expected = "event: delete\ndata: {\"key\":\"a\"}\n\n";
+            assert_eq!(text(&told), format!("{}{expected}", id.unwrap_or_default()));
+        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ use super::request_id::{Named, RequestIds, X_REQUEST_ID};
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
-    batch, counters, entries, keyspace_values, listing, lookup, operations, pages, probes, sinks, ttl, ui,
-    values, watch,
+    batch, counters, entries, keyspace_values, listing, lookup, operations, pages, probes, sinks,
+    ttl, ui, values, watch,
 };
 use crate::metrics::{Counter, Durations};
 

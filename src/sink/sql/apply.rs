@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::session::{Does, Session};
 use crate::sink::ahead::{Note, Verdict, judge};
-use crate::sink::ledger::{Applied, Choice, Decision, Fault, Ledger, Unapplied};
+use crate::sink::ledger::{Applied, Choice, Decision, Fault, Ledger, Page, Unapplied};
 use crate::sink::parts::{Parts, fitting};
 use crate::sink::row::{Change, Refused, Row};
 
@@ -40,13 +40,13 @@ pub(in crate::sink) async fn apply<L: Ledger>(
                 ..Applied::default()
             });
         }
-        Verdict::Ahead(ahead) => match decision.filter(|decision| decision.about == ahead) {
-            Some(decision) => (false, decision.choice == Choice::Skip),
-            None => {
+        Verdict::Ahead(ahead) => {
+            let Some(decision) = decision.filter(|decision| decision.about == ahead) else {
                 session.roll_back().await?;
                 return Err(Unapplied::Ahead(ahead));
-            }
-        },
+            };
+            (false, decision.choice == Choice::Skip)
+        }
     };
     let refused = if skips {
         0
@@ -78,7 +78,7 @@ async fn rows<L: Ledger>(session: &mut Session, ledger: &L) -> Result<u64, Unapp
     let mut after: Option<Box<[u8]>> = None;
     loop {
         let page = ledger.page(after.as_deref(), session.batch()).await;
-        let (rows, next) = page.map_err(Unapplied::Ledger)?;
+        let Page { rows, next } = page.map_err(Unapplied::Ledger)?;
         let mut refused = Vec::new();
         for (does, mut rows) in sorted(session, rows, &mut refused) {
             while !rows.is_empty() {

@@ -124,7 +124,6 @@ impl Shape {
             .check(&row.key)
             .map_err(|why| format!("the key: {why}"))?;
         match &row.change {
-            Change::Remove => Ok(()),
             // What was pending before the mode was changed.
             Change::Add(_) if self.value.kind != Kind::Integer => {
                 Err("a sum, and mode is not increment any more".to_owned())
@@ -132,7 +131,7 @@ impl Shape {
             Change::Put(_) if self.value.kind == Kind::Integer => {
                 Err("a value, and mode is not upsert any more".to_owned())
             }
-            Change::Add(_) => Ok(()),
+            Change::Add(_) | Change::Remove => Ok(()),
             Change::Put(value) => self
                 .value
                 .check(&value.bytes)

@@ -39,6 +39,11 @@ impl Fault {
     }
 }
 
+/// What came of a statement that names no rows.
+pub(super) fn passing<T>(result: Result<T, sqlx::Error>) -> Result<T, Fault> {
+    result.map_err(|error| Fault::passing(&error))
+}
+
 /// The first characters of what may be long.
 fn short(text: &str) -> String {
     text.chars().take(MOST_TEXT).collect()

@@ -5,12 +5,13 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::NOTES;
 use super::column::{Column, Kind, Shape, folds, missing, not_unique, unfilled};
+use super::fault::passing;
 use super::name::{TableName, quoted};
 use super::notes;
 use super::session::{Does, Table};
 use crate::sink::ahead::Note;
 use crate::sink::ledger::Fault;
-use crate::sink::row::{Change, Identity, Row};
+use crate::sink::row::{Change, Identity, Row, text};
 
 /// A connection with its statements.
 #[derive(Debug)]
@@ -128,7 +129,7 @@ impl Session {
         let query = sqlx::query(AssertSqlSafe(statement));
         let query = match self.shape.key.kind {
             Kind::Bytes => query.bind(&*row.key),
-            Kind::Text | Kind::Integer => query.bind(text(&row.key)),
+            Kind::Text | Kind::Integer => query.bind(row.key_text()),
         };
         let query = match &row.change {
             Change::Add(sum) => query.bind(*sum),
@@ -154,17 +155,8 @@ impl Session {
     }
 }
 
-fn passing<T>(result: Result<T, sqlx::Error>) -> Result<T, Fault> {
-    result.map_err(|error| Fault::passing(&error))
-}
-
 async fn run(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), Fault> {
     passing(sqlx::raw_sql(statement).execute(connection).await).map(drop)
-}
-
-fn text(bytes: &[u8]) -> &str {
-    // Rows that are not are set aside before.
-    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 fn schema(name: &TableName) -> &str {

@@ -17,7 +17,7 @@ use crate::outbound::{HeaderMap, StatusCode};
 use crate::sink::ledger::Fault;
 
 /// The longest that an answer can ask to be left alone.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// Statuses that are about the request as a whole.
 const ABOUT_NO_ROW: &[u16] = &[

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::sink::options::Mode;
-use crate::sink::row::{Change, Generation, Identity, Row, Value};
+use crate::sink::row::{Change, Generation, Identity, Row, Value, hex};
 
 /// Some rows of a generation.
 pub(super) struct Part<'a> {
@@ -79,12 +79,8 @@ impl Part<'_> {
             );
             keys.update(&row.key);
         }
-        let digest: String = keys
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = keys.finalize();
+        let digest = hex(digest.get(..8).unwrap_or_default());
         format!(
             "\"{}-{}-{:016x}-{}-{}-{digest}\"",
             self.identity.store_hex(),
@@ -139,7 +135,7 @@ mod tests {
     use super::*;
     use crate::sink::options::Deletes;
 
-    fn part<'a>(rows: &'a [Row], mode: Mode) -> Part<'a> {
+    fn part(rows: &[Row], mode: Mode) -> Part<'_> {
         Part {
             identity: Identity {
                 store: [0xAB; 16],

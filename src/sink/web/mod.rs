@@ -18,7 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::ledger::{Applied, Fault, Ledger, Unapplied};
+use super::ledger::{Applied, Fault, Ledger, Page, Unapplied};
 use super::options::{HttpTarget, Mode, Options};
 use super::parts::{Parts, fitting};
 use super::row::{Generation, Refused, Row};
@@ -123,7 +123,7 @@ impl Poster {
         let headers = self.headers().await?;
         loop {
             let page = ledger.page(progress.after.as_deref(), self.batch).await;
-            let (rows, next) = page.map_err(Unapplied::Ledger)?;
+            let Page { rows, next } = page.map_err(Unapplied::Ledger)?;
             let mut begin = 0;
             while begin < rows.len() {
                 let rest = rows.get(begin..).unwrap_or_default();

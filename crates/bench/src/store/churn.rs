@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use standpipe_store::{Conditions, Durability, Level, Meta, Policy, block_on};
+use standpipe_store::{Conditions, Durability, Level, Lifetime, Meta, Policy, block_on};
 
 use super::open;
 use crate::load;
@@ -135,7 +135,12 @@ impl Plan {
             let meta = Meta::of_type(Meta::BINARY);
             let draft = opened
                 .store
-                .draft(&key, narrow(len), &meta, leaves.then_some(soon))
+                .draft(
+                    &key,
+                    narrow(len),
+                    &meta,
+                    Lifetime::until(leaves.then_some(soon)),
+                )
                 .map_err(Failure::at("put"))?;
             let when = Conditions::default();
             let put = opened.store.put(&churn, draft, &when, Level::Written);

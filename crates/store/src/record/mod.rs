@@ -2,35 +2,47 @@
 //!
 //! | type | record | payload |
 //! |---|---|---|
-//! | 1 | put | `u32 keyspace, u8 flags, u8 media, u16 key len, [u64 expires_at], [u64 created_at], [u16 len, meta], key, value` |
+//! | 1 | put | `u32 keyspace, u8 flags, u8 media, u16 key len, [u64 expires_at], [u64 stale_at], [u64 created_at], [u16 len, meta], key, value` |
 //! | 2 | delete | `u32 keyspace, key` |
 //! | 3 | expire | `u32 keyspace, u32 count, count x (u16 len, key)` |
 //! | 4 | flush | `u32 keyspace` |
 //! | 5 | keyspace | `u32 keyspace, u8 durability, u8 name len, name, policy fields: n x (u8 tag, u16 len, bytes)` |
 //! | 6 | drop | `u32 keyspace` |
 //! | 7 | increment | `i64 delta`, then as a put: the counter after it |
-//! | 8 | touch | `u32 keyspace, u8 flags, [u64 expires_at], key`: the expiry alone has changed |
+//! | 8 | touch | `u32 keyspace, u8 flags, [u64 expires_at], [u64 stale_at], key`: these times alone have changed |
 //! | 9 | delete by prefix | `u32 keyspace, u16 len, prefix, u32 count, count x (u16 len, key)`: a step of at most 1,000 keys |
 //! | 10 | batch | `u32 count, count x (u8 type, u32 len, payload)` of types 1, 2 and 7: all of them or none |
 //! | 11 | evict | `u32 keyspace, u32 count, u32 count, both counts x (u16 len, key)`: what left by time, then what left for room |
-//! | 12 | change that evicts | as an evict, then `u8 type` and the payload of the change, of type 1, 7, 8 or 10 |
-//! | 13 to 63 | reserved for sinks | |
+//! | 12 | change that evicts | as an evict, then `u8 type` and the payload of the change, of type 1, 7, 8, 10 or 13 |
+//! | 13 | change that makes something pending | `u64 generation, u8 what, [u32 count, count x i64]`, then `u8 type` and the payload of the change, of type 1, 2, 4, 7, 9 or 10 |
+//! | 14 | freeze | `u32 keyspace, u64 generation, u64 mark`: what is pending in the generation is to be passed on |
+//! | 15 | drop of a generation | `u32 keyspace, u64 generation`: it was passed on |
+//! | 16 | burial | `u32 keyspace, u64 generation, u32 count, count x (u16 len, key, pended 128, u16 len, reason)`: could not be passed on |
+//! | 17 | redrive | `u32 keyspace, u64 generation, u32 count, count x (u16 len, key, pended 64)`: pending once more, in this generation |
+//! | 18 to 63 | reserved | |
 //! | 64 | seal | empty; the last record of a segment; carries the revision of the last change and takes none |
 //! | 65 | mark | empty; tells the durable revision after an idle period; takes no revision |
 //!
-//! `flags`: 1 = `expires_at` is there, 2 = `created_at` is there (otherwise it is the record's time).
+//! `flags`: 1 = `expires_at` is there, 2 = `created_at` is there (otherwise it is the record's time), 4 = `stale_at` is there.
 //! `media`: 0 = `text/plain; charset=utf-8`, 1 = `application/octet-stream`, 2 = meta is there:
 //! `u16 len, content type, u16 len, content encoding, u16 len, owner`, where len 65535 means absent.
+//! `what` of a change that makes something pending: 0 = its keys are marked, but for those that it deletes, 1 = all of its keys
+//! are, of a flush all that it finds, 2 = the pending sums of its increments that add anything, after it, in their order.
+//! `pended`: `u8` 0 = a mark, or 1 and the sum, an integer of so many bits.
 //! All integers are little-endian. Replay needs neither a clock nor a configuration.
 
 mod evict;
 mod keyspace;
+mod lifetime;
 mod meta;
+pub(crate) mod pending;
 mod take;
 
 pub(crate) use evict::{EVICT_BYTES, Evict, evict};
 pub(crate) use keyspace::KeyspaceRecord;
+pub use lifetime::Lifetime;
 pub use meta::Meta;
+use pending::{Buried, Pends, Redriven};
 pub(crate) use take::Take;
 
 use crate::int::{slot32, wide};
@@ -49,11 +61,15 @@ pub(crate) mod kind {
     pub(crate) const BATCH: u8 = 10;
     pub(crate) const EVICT: u8 = 11;
     pub(crate) const EVICTING: u8 = 12;
+    pub(crate) const PENDING: u8 = 13;
+    pub(crate) const FREEZE: u8 = 14;
+    pub(crate) const DROP_GENERATION: u8 = 15;
+    pub(crate) const BURY: u8 = 16;
+    pub(crate) const REDRIVE: u8 = 17;
     pub(crate) const SEAL: u8 = 64;
     pub(crate) const MARK: u8 = 65;
 }
 
-const HAS_EXPIRY: u8 = 1;
 const HAS_CREATED: u8 = 2;
 const MEDIA_TEXT: u8 = 0;
 const MEDIA_BINARY: u8 = 1;
@@ -64,7 +80,7 @@ const MEDIA_META: u8 = 2;
 pub(crate) struct Parts<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) meta: Meta<'a>,
-    pub(crate) expires_at_ms: Option<u64>,
+    pub(crate) lifetime: Lifetime,
     pub(crate) created_at_ms: u64,
 }
 
@@ -106,7 +122,7 @@ pub(crate) enum Record<'a> {
     Touch {
         keyspace: u32,
         key: &'a [u8],
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
     },
     DeletePrefix {
         keyspace: u32,
@@ -117,6 +133,39 @@ pub(crate) enum Record<'a> {
     Batch(Vec<Self>),
     /// Entries that left so that others fit, and the change that they made room for, where it is of the same revision.
     Evict(Evict<'a>, Option<Box<Self>>),
+    /// A change, and what it makes pending for a sink.
+    Pending {
+        generation: u64,
+        pends: Pends,
+        time_ms: u64,
+        change: Box<Self>,
+    },
+    /// What is pending in `generation` is to be passed on, the next generation begins.
+    Freeze {
+        keyspace: u32,
+        generation: u64,
+        /// Of the start that logged it.
+        mark: u64,
+    },
+    /// What was pending in `generation` has been passed on.
+    DropGeneration {
+        keyspace: u32,
+        generation: u64,
+    },
+    /// Some of what is pending in `generation` could not be passed on.
+    Bury {
+        keyspace: u32,
+        generation: u64,
+        time_ms: u64,
+        letters: Vec<Buried<'a>>,
+    },
+    /// Some of that is pending once more, in `generation`.
+    Redrive {
+        keyspace: u32,
+        generation: u64,
+        time_ms: u64,
+        keys: Vec<Redriven<'a>>,
+    },
     Seal,
     Mark,
 }
@@ -135,12 +184,11 @@ pub(crate) fn put_parts(out: &mut Vec<u8>, parts: &Parts<'_>, time_ms: u64) {
         _ => MEDIA_META,
     };
     let created = (parts.created_at_ms != time_ms).then_some(parts.created_at_ms);
-    let expires = parts.expires_at_ms;
-    let flags = if expires.is_some() { HAS_EXPIRY } else { 0 }
-        | if created.is_some() { HAS_CREATED } else { 0 };
+    let flags = parts.lifetime.flags() | if created.is_some() { HAS_CREATED } else { 0 };
     out.extend_from_slice(&[flags, media]);
     out.extend_from_slice(&key_len(parts.key));
-    for at in [expires, created].into_iter().flatten() {
+    parts.lifetime.put(out);
+    if let Some(at) = created {
         out.extend_from_slice(&at.to_le_bytes());
     }
     if media == MEDIA_META {
@@ -185,18 +233,18 @@ pub(crate) fn delete_prefix_len(prefix: &[u8], keys: usize, key_bytes: usize) ->
     wide(4 + 2 + prefix.len() + 4 + 2 * keys + key_bytes)
 }
 
-/// The payload of a change of an expiry.
-pub(crate) fn touch(keyspace: u32, key: &[u8], expires_at_ms: Option<u64>) -> Vec<u8> {
+/// The payload of a change of an entry's lifetime.
+pub(crate) fn touch(keyspace: u32, key: &[u8], lifetime: &Lifetime) -> Vec<u8> {
     let mut out = keyspace.to_le_bytes().to_vec();
-    match expires_at_ms {
-        None => out.push(0),
-        Some(at) => {
-            out.push(HAS_EXPIRY);
-            out.extend_from_slice(&at.to_le_bytes());
-        }
-    }
+    out.push(lifetime.flags());
+    lifetime.put(&mut out);
     out.extend_from_slice(key);
     out
+}
+
+/// The most bytes that the payload of a change of a lifetime takes.
+pub(crate) fn touch_len(key: &[u8]) -> u64 {
+    wide(4 + 1 + 8 + 8 + key.len())
 }
 
 /// Bytes of a part of a batch before its own payload.
@@ -255,13 +303,13 @@ impl<'a> Record<'a> {
             }
             kind::TOUCH => {
                 let keyspace = take.u32()?;
-                let has_expiry = take.u8()? & HAS_EXPIRY != 0;
-                let expires_at_ms = has_expiry.then(|| take.u64()).transpose()?;
+                let flags = take.u8()?;
+                let lifetime = Lifetime::take(&mut take, flags)?;
                 let key = std::mem::take(&mut take.0);
                 Self::Touch {
                     keyspace,
                     key,
-                    expires_at_ms,
+                    lifetime,
                 }
             }
             kind::DELETE_PREFIX => {
@@ -288,7 +336,7 @@ impl<'a> Record<'a> {
             }
             kind::SEAL => Self::Seal,
             kind::MARK => Self::Mark,
-            _ => return Err(Malformed("unknown record type")),
+            _ => Self::decode_pending(code, &mut take, time_ms)?,
         };
         if take.0.is_empty() {
             Ok(record)
@@ -313,7 +361,7 @@ impl<'a> Record<'a> {
         let code = take.u8()?;
         let payload = std::mem::take(&mut take.0);
         match code {
-            kind::PUT | kind::INCREMENT | kind::TOUCH | kind::BATCH => {
+            kind::PUT | kind::INCREMENT | kind::TOUCH | kind::BATCH | kind::PENDING => {
                 Self::decode(code, payload, time_ms)
             }
             _ => Err(Malformed("entries left for what needs no room")),
@@ -332,6 +380,29 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// The keyspace that the record is about, where it is about one.
+    pub(crate) fn keyspace(&self) -> Option<u32> {
+        match self {
+            Self::Put { keyspace, .. }
+            | Self::Delete { keyspace, .. }
+            | Self::Expire { keyspace, .. }
+            | Self::Flush { keyspace, .. }
+            | Self::Drop { keyspace }
+            | Self::Touch { keyspace, .. }
+            | Self::DeletePrefix { keyspace, .. }
+            | Self::Freeze { keyspace, .. }
+            | Self::DropGeneration { keyspace, .. }
+            | Self::Bury { keyspace, .. }
+            | Self::Redrive { keyspace, .. } => Some(*keyspace),
+            Self::Keyspace(record) => Some(record.id),
+            // All of its parts are about one.
+            Self::Batch(parts) => parts.first().and_then(Self::keyspace),
+            Self::Evict(evict, _) => Some(evict.keyspace),
+            Self::Pending { change, .. } => change.keyspace(),
+            Self::Seal | Self::Mark => None,
+        }
+    }
+
     /// Whether a record of this type takes a revision of its own.
     pub(crate) fn takes_revision(code: u8) -> bool {
         code != kind::SEAL && code != kind::MARK
@@ -343,13 +414,7 @@ pub(crate) fn take_parts<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<Parts<
     let flags = take.u8()?;
     let media = take.u8()?;
     let key_len = usize::from(take.u16()?);
-    let expires_at_ms = if flags & HAS_EXPIRY == 0 {
-        None
-    } else {
-        Some(take.u64()?)
-    };
-    #[cfg(feature = "bug-relative-expiry")]
-    let expires_at_ms = expires_at_ms.map(|at| at + 1_000);
+    let lifetime = Lifetime::take(take, flags)?;
     let created_at_ms = if flags & HAS_CREATED == 0 {
         time_ms
     } else {
@@ -368,7 +433,7 @@ pub(crate) fn take_parts<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<Parts<
     Ok(Parts {
         key,
         meta,
-        expires_at_ms,
+        lifetime,
         created_at_ms,
     })
 }
@@ -384,7 +449,7 @@ pub(crate) fn put_payload_len(parts: &Parts<'_>, value_len: usize) -> u64 {
                 + optional(parts.meta.content_encoding)
                 + optional(parts.meta.owner)
         };
-    wide(8 + 16 + meta + parts.key.len()) + wide(value_len)
+    wide(8 + 24 + meta + parts.key.len()) + wide(value_len)
 }
 
 #[cfg(test)]
@@ -407,11 +472,18 @@ mod tests {
             },
         ];
         for meta in metas {
-            for (expires_at_ms, created_at_ms) in [(None, 5), (Some(9), 5), (Some(9), 4)] {
+            let times = [None, Some(9)].into_iter();
+            let times = times.flat_map(|a| [None, Some(7)].map(|b| (a, b)));
+            for ((expires_at_ms, stale_at_ms), created_at_ms) in
+                times.flat_map(|times| [(times, 5), (times, 4)])
+            {
                 let parts = Parts {
                     key: b"key",
                     meta,
-                    expires_at_ms,
+                    lifetime: Lifetime {
+                        expires_at_ms,
+                        stale_at_ms,
+                    },
                     created_at_ms,
                 };
                 let mut payload = Vec::new();
@@ -439,6 +511,27 @@ mod tests {
 
     #[test]
     fn every_small_record_reads_back() {
+        for (expires_at_ms, stale_at_ms) in [
+            (None, None),
+            (Some(9), None),
+            (None, Some(8)),
+            (Some(9), Some(8)),
+        ] {
+            let lifetime = Lifetime {
+                expires_at_ms,
+                stale_at_ms,
+            };
+            let payload = touch(3, b"k", &lifetime);
+            assert!(wide(payload.len()) <= touch_len(b"k"));
+            assert_eq!(
+                round(kind::TOUCH, &payload, 0),
+                Record::Touch {
+                    keyspace: 3,
+                    key: b"k",
+                    lifetime
+                }
+            );
+        }
         assert_eq!(
             round(kind::DELETE, &delete(3, b"k"), 0),
             Record::Delete {

@@ -2,9 +2,9 @@
 //! goes on while it is written; so whatever is newer stays, and what belongs to a generation that is dropped later is left
 //! out. It knows neither files nor segments.
 
-use crate::map::{Keyspace, Letter, Open, Row};
+use crate::map::{Keyspace, Open};
 use crate::record::Record;
-use crate::record::pending::{Buried, Pended, Pends, Redriven};
+use crate::record::pending::{Buried, Letter, Pended, Pends, Redriven, Row};
 use crate::snapshot::StoredRow;
 
 /// The front of a change: what it makes pending, and when.
@@ -68,7 +68,9 @@ impl Pending<'_> {
             },
             Record::Delete { key, .. } if deletes => self.row(key, Pended::Mark),
             Record::DeletePrefix { keys, .. } if deletes => {
-                keys.iter().for_each(|key| self.row(key, Pended::Mark));
+                for key in keys {
+                    self.row(key, Pended::Mark);
+                }
             }
             Record::Flush { .. } if deletes => self.everything(),
             Record::Batch(parts) => {

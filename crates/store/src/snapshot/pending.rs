@@ -1,8 +1,9 @@
 //! What is pending for a sink, in a snapshot: rows and dead letters in blocks of their own, the generations in the footer.
 
 use super::Block;
-use crate::map::{Frozen, Generations, Letter, Row};
-use crate::record::pending::{Buried, Pended, put_letter, take_letter};
+use crate::record::pending::{
+    Buried, Frozen, Generations, Letter, Pended, Row, put_letter, take_letter,
+};
 use crate::record::{Malformed, Take};
 
 /// The generations of a keyspace.
@@ -173,7 +174,7 @@ mod tests {
             put_generations(&mut out, &(2, generations));
             assert_eq!(take_generations(&mut Take(&out)), Ok((2, generations)));
             for cut in 0..out.len() {
-                assert!(take_generations(&mut Take(&out[..cut])).is_err());
+                take_generations(&mut Take(&out[..cut])).unwrap_err();
             }
         }
     }

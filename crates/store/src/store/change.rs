@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
-use super::{Conditions, Core, Store, Version};
+use super::pending::{Happens, Marks, Pend, front_len};
+use super::queue::Going;
+use super::{Conditions, Core, Garbage, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES};
-use crate::record::{self, Meta, Parts, kind};
+use crate::record::{self, Lifetime, Meta, Parts, kind};
 use crate::watch::Change;
 
 /// Stands for the keyspace in a draft's prefix.
@@ -23,6 +25,8 @@ pub struct Draft {
     prefix: Vec<u8>,
     /// The time of its record.
     time_ms: u64,
+    /// Whether it comes out of a backup.
+    restores: bool,
 }
 
 impl Draft {
@@ -45,6 +49,10 @@ impl Draft {
         &self.entry
     }
 
+    pub(super) fn restores(&self) -> bool {
+        self.restores
+    }
+
     pub(super) fn entry_mut(&mut self) -> &mut Entry {
         &mut self.entry
     }
@@ -53,13 +61,14 @@ impl Draft {
         self.entry
     }
 
+    /// The most that its record takes.
     pub(super) fn payload_len(&self) -> u64 {
-        wide(self.prefix.len() + self.entry.key_and_value().len())
+        wide(self.prefix.len() + self.entry.key_and_value().len()) + front_len(0)
     }
 }
 
 /// What became of a put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Putted {
     /// The entry has this version now.
     Stored {
@@ -73,10 +82,12 @@ pub enum Putted {
         /// The current version; `None` where the key is absent.
         current: Option<Version>,
     },
+    /// The key is somebody else's, whatever the conditions; nothing changed.
+    Foreign(Holder),
 }
 
 /// A put, applied but perhaps not durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
     /// What became of it.
     pub outcome: Putted,
@@ -87,7 +98,7 @@ pub struct Put {
 }
 
 /// What became of a delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deleted {
     /// The key was there and is gone.
     Removed,
@@ -98,10 +109,12 @@ pub enum Deleted {
         /// The current version; `None` where the key is absent.
         current: Option<Version>,
     },
+    /// The key is somebody else's, whatever the conditions; nothing changed.
+    Foreign(Holder),
 }
 
 /// A delete, applied but perhaps not durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delete {
     /// What became of it.
     pub outcome: Deleted,
@@ -123,7 +136,8 @@ pub struct Flush {
 }
 
 impl Store {
-    /// An entry of `key` with room for a value of `value_len` bytes, to be filled and put.
+    /// An entry of `key` with room for a value of `value_len` bytes, to be filled and put. Where `meta` names an owner, it is
+    /// that source that puts it, otherwise a client.
     ///
     /// # Errors
     /// [`WriteError::TooLarge`] where the key or the facts are longer than any record may carry.
@@ -132,28 +146,43 @@ impl Store {
         key: &[u8],
         value_len: usize,
         meta: &Meta<'_>,
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
     ) -> Result<Draft, WriteError> {
-        self.draft_written_at(key, value_len, meta, expires_at_ms, None)
+        self.draft_at(key, value_len, meta, lifetime, self.core.clock.now_ms())
     }
 
-    /// The same for a value that was written before, at `written_at_ms` (Unix milliseconds, now at the latest): a restored
-    /// backup tells so.
-    pub fn draft_written_at(
+    /// The same out of a backup, for a value that was written at `written_at_ms` (Unix milliseconds, now at the latest; `None`
+    /// = now): it is put over whatever is there.
+    pub fn restored_draft(
         &self,
         key: &[u8],
         value_len: usize,
         meta: &Meta<'_>,
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
         written_at_ms: Option<u64>,
     ) -> Result<Draft, WriteError> {
+        let written_at_ms = written_at_ms.unwrap_or(u64::MAX);
+        let draft = self.draft_at(key, value_len, meta, lifetime, written_at_ms)?;
+        Ok(Draft {
+            restores: true,
+            ..draft
+        })
+    }
+
+    fn draft_at(
+        &self,
+        key: &[u8],
+        value_len: usize,
+        meta: &Meta<'_>,
+        lifetime: Lifetime,
+        written_at_ms: u64,
+    ) -> Result<Draft, WriteError> {
         let time_ms = self.core.clock.now_ms();
-        let created_at_ms = written_at_ms.map_or(time_ms, |at| at.min(time_ms));
         let parts = Parts {
             key,
             meta: *meta,
-            expires_at_ms,
-            created_at_ms,
+            lifetime,
+            created_at_ms: written_at_ms.min(time_ms),
         };
         let limit = self.core.log.max_record_bytes();
         let actual = record::put_payload_len(&parts, value_len);
@@ -167,6 +196,7 @@ impl Store {
             entry,
             prefix,
             time_ms,
+            restores: false,
         })
     }
 
@@ -194,34 +224,37 @@ impl Store {
         }
     }
 
-    /// Removes `key` where `when` holds. An absent key is no error and makes no change.
+    /// Removes `key` where it is `by`'s to remove and `when` holds. An absent key is no error and makes no change.
     pub async fn delete(
         &self,
         keyspace: &Arc<Keyspace>,
         key: &[u8],
         when: &Conditions<'_>,
+        by: Writer<'_>,
         level: Level,
     ) -> Result<Delete, WriteError> {
         let mut keyspace = keyspace;
         loop {
-            let len = wide(key.len()) + 4;
+            let len = wide(key.len()) + 4 + front_len(0);
             let grant = self.core.grant(keyspace, len, Purpose::Shrink).await?;
-            if let Some(delete) = self.core.delete(keyspace, key, when, level, grant) {
-                return Ok(delete);
+            let what = (key, when, by);
+            match self.core.delete(keyspace, what, level, grant) {
+                Ok(delete) => return Ok(delete),
+                Err(why) => (keyspace, _) = why.next(keyspace)?,
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 
-    /// Removes every entry of `keyspace` as one change.
+    /// Removes every entry of `keyspace` as one change. Where that is to be passed on, it takes as long as there are entries.
     pub async fn flush(&self, keyspace: &Arc<Keyspace>, level: Level) -> Result<Flush, WriteError> {
         let mut keyspace = keyspace;
         loop {
-            let grant = self.core.grant(keyspace, 4, Purpose::Empty).await?;
-            if let Some(flush) = self.core.flush(keyspace, level, grant) {
-                return Ok(flush);
+            let len = 4 + front_len(0);
+            let grant = self.core.grant(keyspace, len, Purpose::Empty).await?;
+            match self.core.flush(keyspace, level, grant) {
+                Ok(flush) => return Ok(flush),
+                Err(why) => (keyspace, _) = why.next(keyspace)?,
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 }
@@ -245,14 +278,24 @@ impl Core {
             return Err((draft, NotMade::Dropped));
         }
         let key = draft.entry.key();
-        let (current, seen) = self.current(&shard.look_up(place.hash, key, || self.clock.now_ms()));
-        if !when.hold(current) {
+        let found = shard.look_up(place.hash, key, || self.clock.now_ms());
+        let (current, seen) = self.current(&found);
+        let refused = match self.foreign_to_draft(&found, &draft) {
+            Some(holder) => Some(Putted::Foreign(holder)),
+            None => (!when.hold(current)).then_some(Putted::Refused { current }),
+        };
+        if let Some(outcome) = refused {
             return Ok(Put {
-                outcome: Putted::Refused { current },
+                outcome,
                 seen,
                 own: None,
             });
         }
+        let created = current.is_none();
+        let pend = match Pend::mark(keyspace, &shard, key, Happens::Put) {
+            Ok(pend) => pend,
+            Err(why) => return Err((draft, why.into())),
+        };
         let (left, made) =
             self.room_for_entry(keyspace, &mut shard, place.hash, &draft.entry, &spare);
         if let Err(why) = made {
@@ -260,69 +303,54 @@ impl Core {
             left.settle(self, None, spare.grant);
             return Err((draft, why));
         }
-        let Draft {
-            mut entry,
-            prefix,
-            time_ms,
-        } = draft;
-        let (code, prefix) = left.in_front_of(kind::PUT, prefix);
-        let fields = (code, time_ms, level);
-        let queued = self.queue(
-            keyspace,
-            spare.grant.as_ref(),
-            fields,
-            (&left, &prefix),
-            &mut entry,
-        );
-        let settled = self.settled(spare.grant.as_ref());
-        let revision = queued.revision;
-        let old = shard.apply(place.hash, Effect::Put(entry), settled);
-        drop(shard);
-        drop(old);
-        left.settle(self, Some(queued), spare.grant);
+        let going = Going {
+            entry: draft.entry,
+            record: (kind::PUT, draft.prefix),
+            time_ms: draft.time_ms,
+            level,
+            left,
+            pend,
+        };
+        let revision = self.go(keyspace, shard, place.hash, going, spare.grant);
         let version = self.version_of(revision);
         Ok(Put {
-            outcome: Putted::Stored {
-                version,
-                created: current.is_none(),
-            },
+            outcome: Putted::Stored { version, created },
             seen,
             own: Some(revision),
         })
     }
 
-    /// `None` where the keyspace was dropped.
     fn delete(
         &self,
         keyspace: &Keyspace,
-        key: &[u8],
-        when: &Conditions<'_>,
+        (key, when, by): (&[u8], &Conditions<'_>, Writer<'_>),
         level: Level,
         grant: Option<Grant>,
-    ) -> Option<Delete> {
+    ) -> Result<Delete, NotMade> {
         let place = keyspace.map.place(key);
         let payload = record::delete(keyspace.id(), key);
         let time_ms = self.clock.now_ms();
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
-            return None;
+            return Err(NotMade::Dropped);
         }
-        let (current, seen) = self.current(&shard.look_up(place.hash, key, || time_ms));
-        if !when.hold(current) {
-            return Some(Delete {
-                outcome: Deleted::Refused { current },
+        let found = shard.look_up(place.hash, key, || time_ms);
+        let (current, seen) = self.current(&found);
+        let refused = match self.foreign(&found, by) {
+            Some(holder) => Some(Deleted::Foreign(holder)),
+            None if !when.hold(current) => Some(Deleted::Refused { current }),
+            None => current.is_none().then_some(Deleted::Absent),
+        };
+        if let Some(outcome) = refused {
+            return Ok(Delete {
+                outcome,
                 seen,
                 own: None,
             });
         }
-        if current.is_none() {
-            return Some(Delete {
-                outcome: Deleted::Absent,
-                seen,
-                own: None,
-            });
-        }
-        let fields = (kind::DELETE, time_ms, level);
+        let pend = Pend::mark(keyspace, &shard, key, Happens::Deleted)?;
+        let (code, payload) = Pend::in_front_of(pend.as_ref(), kind::DELETE, payload);
+        let fields = (code, time_ms, level);
         let told = Change::delete(key);
         let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
             teller.tell(told);
@@ -330,46 +358,63 @@ impl Core {
         });
         let settled = self.settled(grant.as_ref());
         let revision = queued.revision;
+        if let Some(pend) = pend {
+            pend.done(&mut shard, place.hash, key, (revision, time_ms));
+        }
         let old = shard.apply(place.hash, Effect::Delete { key, revision }, settled);
         drop(shard);
         drop(old);
         queued.settle(grant);
-        Some(Delete {
+        Ok(Delete {
             outcome: Deleted::Removed,
             seen,
             own: Some(revision),
         })
     }
 
-    /// `None` where the keyspace was dropped.
-    fn flush(&self, keyspace: &Keyspace, level: Level, grant: Option<Grant>) -> Option<Flush> {
+    fn flush(
+        &self,
+        keyspace: &Keyspace,
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Result<Flush, NotMade> {
         let payload = record::whole_keyspace(keyspace.id());
         let mut shards = keyspace.map.write_all();
         if keyspace.is_dropped() {
-            return None;
+            return Err(NotMade::Dropped);
         }
         let now_ms = self.clock.now_ms();
         let seen = shards.iter().map(|shard| shard.mark()).max().unwrap_or(0);
-        let mut fields = (kind::FLUSH, now_ms, level);
-        if cfg!(feature = "bug-flush-not-logged") {
+        let code = if cfg!(feature = "bug-flush-not-logged") {
             // A record of a revision that does nothing: the payload reads as the deletion of the empty key.
-            fields.0 = kind::DELETE;
-        }
+            kind::DELETE
+        } else {
+            kind::FLUSH
+        };
+        let marks = Marks::of_flush(keyspace, &shards, now_ms)?;
+        let (code, payload) = Marks::in_front_of(marks.as_ref(), code, payload);
+        let fields = (code, now_ms, level);
         let flushed = shards.iter().map(|shard| shard.live_at(now_ms)).sum();
         let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
             teller.tell(Change::flush(flushed));
             Payload::whole(&payload)
         });
+        let revision = queued.revision;
+        if let Some(marks) = marks {
+            let shards = shards.iter_mut().map(|shard| &mut **shard);
+            marks.done(shards, (revision, now_ms));
+        }
         let drained: Vec<_> = shards
             .iter_mut()
             .skip(usize::from(cfg!(feature = "bug-flush-misses-a-shard")))
-            .map(|shard| shard.flush(queued.revision))
+            .map(|shard| shard.flush(revision))
             .collect();
         drop(shards);
-        let revision = queued.settle(grant);
+        queued.settle(grant);
         // Millions of entries take a while to free: not here, where somebody waits.
+        let drained = drained.into_iter().map(Garbage::drained);
         self.garbage.lock().extend(drained);
-        Some(Flush {
+        Ok(Flush {
             flushed,
             seen,
             own: Some(revision),

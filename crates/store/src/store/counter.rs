@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
-use super::{Core, Store, Version};
+use super::pending::{Happens, Pend, SumOverflows, front_len, pended};
+use super::queue::Going;
+use super::{Core, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::log::{Level, Purpose};
-use crate::map::{Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
-use crate::record::{self, Meta, Parts, kind};
+use crate::map::{Entry, FactsTable, Keyspace, Lookup, Shard};
+use crate::record::pending::Pended;
+use crate::record::{self, Lifetime, Meta, Parts, kind};
 
 /// The most letters of an `i64` in decimal.
 const LONGEST: usize = 20;
@@ -40,7 +43,7 @@ impl Default for Increment {
 }
 
 /// What became of an increment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
     /// The counter has this value now.
     Added {
@@ -60,10 +63,17 @@ pub enum Counted {
     },
     /// The entry's value is no number, or no text; nothing changed.
     NotACounter,
+    /// A source wrote the entry, and only clients count; nothing changed.
+    Foreign(Holder),
+    /// The sum of the increments that wait to be passed on does not fit into 64 bits; nothing changed.
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+    },
 }
 
 /// An increment, applied but perhaps not durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incremented {
     /// What became of it.
     pub outcome: Counted,
@@ -82,13 +92,23 @@ pub(super) struct Planned {
     pub(super) value: i64,
     pub(super) previous: i64,
     pub(super) created: bool,
+    /// What becomes pending of the key.
+    pub(super) pended: Option<Pended<i64>>,
 }
 
 /// Why an increment is not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unplanned {
     OutOfRange { current: i64 },
     NotACounter,
+    Foreign(Holder),
+    PendingOutOfRange { pending: i64 },
+}
+
+impl From<SumOverflows> for Unplanned {
+    fn from(SumOverflows { pending }: SumOverflows) -> Self {
+        Self::PendingOutOfRange { pending }
+    }
 }
 
 impl From<Unplanned> for Counted {
@@ -96,6 +116,8 @@ impl From<Unplanned> for Counted {
         match why {
             Unplanned::OutOfRange { current } => Self::OutOfRange { current },
             Unplanned::NotACounter => Self::NotACounter,
+            Unplanned::Foreign(holder) => Self::Foreign(holder),
+            Unplanned::PendingOutOfRange { pending } => Self::PendingOutOfRange { pending },
         }
     }
 }
@@ -118,14 +140,14 @@ pub(super) fn payload_len(key: &[u8]) -> u64 {
     let parts = Parts {
         key,
         meta: Meta::of_type(Meta::TEXT),
-        expires_at_ms: Some(0),
+        lifetime: Lifetime::until(Some(0)),
         created_at_ms: 0,
     };
-    8 + record::put_payload_len(&parts, LONGEST)
+    8 + record::put_payload_len(&parts, LONGEST) + front_len(1)
 }
 
 impl Store {
-    /// Adds to the counter `key`, making it where it is absent.
+    /// Adds to the counter `key` for a client, making it where it is absent.
     ///
     /// # Errors
     /// [`WriteError::TooLarge`] where the key is longer than any record may carry; otherwise as for any change.
@@ -164,13 +186,17 @@ impl Core {
     ) -> Result<Incremented, NotMade> {
         let place = keyspace.map.place(key);
         let now_ms = self.clock.now_ms();
+        #[cfg(feature = "bug-generation-outside-lock")]
+        let generation = keyspace.ledger().current();
+        #[cfg(feature = "bug-generation-outside-lock")]
+        std::thread::yield_now();
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
             return Err(NotMade::Dropped);
         }
         let (_, seen) = self.current(&shard.look_up(place.hash, key, || now_ms));
         let planned = self.plan(keyspace, &shard, (place.hash, key), increment, now_ms);
-        let mut planned = match planned {
+        let planned = match planned {
             Ok(planned) => planned,
             Err(why) => {
                 return Ok(Incremented {
@@ -180,6 +206,9 @@ impl Core {
                 });
             }
         };
+        let pend = Pend::new(keyspace, &shard, key, planned.pended)?;
+        #[cfg(feature = "bug-generation-outside-lock")]
+        let pend = pend.map(|pend| pend.in_generation(generation));
         let (left, made) =
             self.room_for_entry(keyspace, &mut shard, place.hash, &planned.entry, &spare);
         if let Err(why) = made {
@@ -187,22 +216,15 @@ impl Core {
             left.settle(self, None, spare.grant);
             return Err(why);
         }
-        let (code, prefix) = left.in_front_of(kind::INCREMENT, planned.prefix);
-        let grant = spare.grant;
-        let fields = (code, now_ms, level);
-        let queued = self.queue(
-            keyspace,
-            grant.as_ref(),
-            fields,
-            (&left, &prefix),
-            &mut planned.entry,
-        );
-        let settled = self.settled(grant.as_ref());
-        let revision = queued.revision;
-        let old = shard.apply(place.hash, Effect::Put(planned.entry), settled);
-        drop(shard);
-        drop(old);
-        left.settle(self, Some(queued), grant);
+        let going = Going {
+            entry: planned.entry,
+            record: (kind::INCREMENT, planned.prefix),
+            time_ms: now_ms,
+            level,
+            left,
+            pend,
+        };
+        let revision = self.go(keyspace, shard, place.hash, going, spare.grant);
         Ok(Incremented {
             outcome: Counted::Added {
                 value: planned.value,
@@ -224,7 +246,11 @@ impl Core {
         increment: &Increment,
         now_ms: u64,
     ) -> Result<Planned, Unplanned> {
-        let (previous, expires_at_ms, created) = match shard.look_up(hash, key, || now_ms) {
+        let found = shard.look_up(hash, key, || now_ms);
+        if let Some(holder) = self.foreign(&found, Writer::Client) {
+            return Err(Unplanned::Foreign(holder));
+        }
+        let (previous, expires_at_ms, created) = match found {
             Lookup::Live(entry) => {
                 let number = number(entry, &self.contents.facts).ok_or(Unplanned::NotACounter)?;
                 (number, entry.expires_at_ms(), false)
@@ -239,11 +265,13 @@ impl Core {
         };
         let value = previous.checked_add(increment.by).filter(within);
         let value = value.ok_or(Unplanned::OutOfRange { current: previous })?;
+        let happens = Happens::Counted(increment.by);
+        let pended = pended(keyspace.ledger(), shard, key, happens)?;
         let text = value.to_string();
         let parts = Parts {
             key,
             meta: Meta::of_type(Meta::TEXT),
-            expires_at_ms,
+            lifetime: Lifetime::until(expires_at_ms),
             created_at_ms: now_ms,
         };
         let mut entry = Entry::reserve(&parts, text.len(), &self.contents.facts);
@@ -256,6 +284,7 @@ impl Core {
             value,
             previous,
             created,
+            pended,
         })
     }
 }

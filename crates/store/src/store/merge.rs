@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 /// Something that has a key.
 pub(super) trait Keyed {
-    fn key(&self) -> &[u8];
+    fn its_key(&self) -> &[u8];
 }
 
 /// A shard's next items, in order.
@@ -47,7 +47,7 @@ pub(super) fn merge<T: Keyed>(
         if let Some(of_shard) = runs.get_mut(shard) {
             let mut next = of_shard.items.next();
             if next.is_none() && !of_shard.last {
-                *of_shard = run(shard, Some(item.key()));
+                *of_shard = run(shard, Some(item.its_key()));
                 next = of_shard.items.next();
             }
             if let Some(item) = next {
@@ -73,7 +73,7 @@ struct Head<T> {
 
 impl<T: Keyed> PartialEq for Head<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.item.key() == other.item.key()
+        self.item.its_key() == other.item.its_key()
     }
 }
 
@@ -87,6 +87,6 @@ impl<T: Keyed> PartialOrd for Head<T> {
 
 impl<T: Keyed> Ord for Head<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.item.key().cmp(other.item.key())
+        self.item.its_key().cmp(other.item.its_key())
     }
 }

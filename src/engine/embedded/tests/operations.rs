@@ -43,7 +43,10 @@ async fn counters_and_batches_are_told_of_once_they_are_on_disk() {
     let (one, bounded) = (&add(1, None), &add(1, Some(1)));
     let counted = |incremented, expected| match incremented {
         Incremented::Counted { value, .. } => value == expected,
-        Incremented::OutOfRange { .. } | Incremented::NotACounter => false,
+        Incremented::OutOfRange { .. }
+        | Incremented::NotACounter
+        | Incremented::Foreign(_)
+        | Incremented::PendingOutOfRange { .. } => false,
     };
     let answers = vec![
         held(async { Ok(counted(entries.increment(b"n", one, SYNCED).await?, 1)) }),
@@ -58,7 +61,10 @@ async fn counters_and_batches_are_told_of_once_they_are_on_disk() {
                 .is_some_and(|(_, n)| n == Some(1)))
         }),
         held(async {
-            let touched = entries.touch(b"n", Some(u64::MAX), any, SYNCED).await?;
+            let late = Lifetime::until(Some(u64::MAX));
+            let touched = entries
+                .touch(b"n", late, any, Writer::Client, SYNCED)
+                .await?;
             Ok(matches!(touched, Touched::Set(_)))
         }),
         held(async { each(entries, vec![count(b"n"), count(b"m")], SYNCED).await }),

@@ -105,10 +105,14 @@ impl Base {
     async fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.connect().await {
-            Connection::Postgres(mut c) => drop(sqlx::raw_sql(sql).execute(&mut c).await.unwrap()),
-            Connection::MySql(mut c) => drop(sqlx::raw_sql(sql).execute(&mut c).await.unwrap()),
+            Connection::Postgres(mut c) => {
+                sqlx::raw_sql(sql).execute(&mut c).await.unwrap();
+            }
+            Connection::MySql(mut c) => {
+                sqlx::raw_sql(sql).execute(&mut c).await.unwrap();
+            }
             Connection::Sqlite(mut c) => {
-                drop(sqlx::raw_sql(sql).execute(&mut c).await.unwrap());
+                sqlx::raw_sql(sql).execute(&mut c).await.unwrap();
                 c.close().await.unwrap();
             }
         }

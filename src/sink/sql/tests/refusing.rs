@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sink::book::{added, put};
+use crate::sink::row::Refused;
 
 fn failed<T>(result: Result<T, Unapplied<&'static str>>) -> Unapplied<&'static str> {
     result.map(drop).unwrap_err()
@@ -75,7 +76,7 @@ each_database! {
         let mut session = base.open(Mode::Increment).await.unwrap();
         session.begin().await.unwrap();
         session.note(book.identity).await.unwrap();
-        let refused = crate::sink::row::Refused { key: "b".into(), reason: "100".into() };
+        let refused = Refused { key: "b".into(), reason: "100".into() };
         book.set_aside(&[refused]).await.unwrap();
         drop(session);
         let applied = base.apply(&book, Mode::Increment).await.unwrap();

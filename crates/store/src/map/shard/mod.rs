@@ -18,7 +18,7 @@ use super::eviction::Sieve;
 use super::index::{Index, keys_of};
 use crate::int::{index, slot32};
 use pending::Outbox;
-pub(crate) use pending::{Open, Row, Taken};
+pub(crate) use pending::{Open, Taken};
 pub(crate) use whole::{Drained, ShardStats};
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
@@ -525,7 +525,7 @@ mod tests {
             put(&mut shard, key, revision);
         }
         assert_eq!(shard.flush(5).live_at(0), 2);
-        shard.finish_loading();
+        shard.finish_loading(&|_| 0);
         assert_eq!(keys(&shard), [("b".to_owned(), 7)]);
         assert_eq!(shard.flush(8).live_at(0), 1);
         assert!(keys(&shard).is_empty());

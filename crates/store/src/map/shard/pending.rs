@@ -12,15 +12,7 @@ use std::ops::Bound;
 use super::Shard;
 use crate::int::wide;
 use crate::map::{Entry, cost};
-use crate::record::pending::Pended;
-
-/// What is pending of a key in one generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// The change that made it so.
-    pub(crate) revision: u64,
-    pub(crate) pended: Pended<i64>,
-}
+use crate::record::pending::{Pended, Row};
 
 /// Rows by key.
 pub(crate) type Rows = BTreeMap<Box<[u8]>, Row>;
@@ -99,7 +91,7 @@ pub(super) struct LetGo {
 pub(crate) struct Taken {
     /// How many rows there were.
     pub(crate) rows: u64,
-    pub(crate) _garbage: Rows,
+    _garbage: Rows,
 }
 
 impl Shard {
@@ -171,13 +163,16 @@ impl Shard {
         let outbox = self.outbox.as_mut()?;
         let frozen = std::mem::take(&mut outbox.frozen);
         let rows = wide(frozen.len());
-        if outbox.held.is_empty() {
-            let _garbage = frozen;
-            return Some(Taken { rows, _garbage });
-        }
-        outbox.dropped.push_back(frozen);
-        let _garbage = Rows::new();
-        Some(Taken { rows, _garbage })
+        let garbage = if outbox.held.is_empty() {
+            frozen
+        } else {
+            outbox.dropped.push_back(frozen);
+            Rows::new()
+        };
+        Some(Taken {
+            rows,
+            _garbage: garbage,
+        })
     }
 
     /// Takes the frozen row of `key` out, where it is older than `revision`.
@@ -381,5 +376,258 @@ impl Outbox {
     /// How many entries that are held have expired at `now_ms`.
     pub(super) fn expired(&self, now_ms: u64) -> u64 {
         wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::map::{Allowance, Effect, FactsTable, Need, Victims};
+    use crate::record::{Lifetime, Meta, Parts};
+
+    fn hash(key: &[u8]) -> u32 {
+        crc32fast::hash(key) & 7
+    }
+
+    /// What happens to a shard.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Put {
+            key: u8,
+            expires: Option<u16>,
+            owned: bool,
+            marks: bool,
+        },
+        Delete {
+            key: u8,
+            marks: bool,
+        },
+        Expire(u16),
+        Evict,
+        Flush,
+        Freeze,
+        Drop,
+        Bury(u8),
+        Release(u8),
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        let key = 0..8_u8;
+        let expires = proptest::option::of(0..100_u16);
+        let (owned, marks) = (prop::bool::weighted(0.1), any::<bool>());
+        let put = (key.clone(), expires, owned, marks);
+        prop_oneof![
+            8 => put.prop_map(|(key, expires, owned, marks)| Step::Put { key, expires, owned, marks }),
+            3 => (key.clone(), marks).prop_map(|(key, marks)| Step::Delete { key, marks }),
+            1 => (0..100_u16).prop_map(Step::Expire),
+            2 => Just(Step::Evict),
+            1 => Just(Step::Flush),
+            2 => Just(Step::Freeze),
+            2 => Just(Step::Drop),
+            1 => key.prop_map(Step::Bury),
+            2 => (1..4_u8).prop_map(Step::Release),
+        ]
+    }
+
+    struct Subject {
+        shard: Shard,
+        facts: FactsTable,
+        revision: u64,
+    }
+
+    impl Subject {
+        fn new() -> Self {
+            let mut shard = Shard::default();
+            shard.set_bound(Some(u64::MAX / 4), true);
+            Self {
+                shard,
+                facts: FactsTable::new(),
+                revision: 0,
+            }
+        }
+
+        fn mark(&mut self, key: &[u8]) {
+            let row = Row {
+                revision: self.revision,
+                pended: Pended::Mark,
+            };
+            self.shard.pend(Open::Current, hash(key), key, row);
+        }
+
+        fn put(&mut self, key: &[u8], expires: Option<u16>, owned: bool) {
+            let meta = Meta {
+                owner: owned.then_some("source"),
+                ..Meta::of_type(Meta::TEXT)
+            };
+            let parts = Parts {
+                key,
+                meta,
+                lifetime: Lifetime::until(expires.map(u64::from)),
+                created_at_ms: 1,
+            };
+            let mut entry = Entry::reserve(&parts, 3, &self.facts);
+            entry.set_revision(self.revision);
+            drop(self.shard.apply(hash(key), Effect::Put(entry), 0));
+        }
+
+        /// Lets one entry leave for room, where one may.
+        fn evict(&mut self) -> Vec<Entry> {
+            let used = self.shard.used;
+            self.shard.share = Some(used);
+            let need = Need {
+                growth: 1,
+                kept: 0,
+                keep: &|_| false,
+            };
+            let allowance = Allowance {
+                bytes: 1 << 20,
+                keys: 1,
+                now_ms: None,
+            };
+            let mut out = Victims::default();
+            self.shard.make_room(&need, &allowance, &hash, &mut out);
+            self.shard.share = Some(u64::MAX / 4);
+            out.evicted
+        }
+
+        fn step(&mut self, step: &Step) {
+            self.revision += 1;
+            let revision = self.revision;
+            match step {
+                Step::Put {
+                    key,
+                    expires,
+                    owned,
+                    marks,
+                } => {
+                    if *marks {
+                        self.mark(&[*key]);
+                    }
+                    self.put(&[*key], *expires, *owned);
+                }
+                Step::Delete { key, marks } => {
+                    let key = &[*key][..];
+                    if *marks {
+                        self.mark(key);
+                    }
+                    let effect = Effect::Delete { key, revision };
+                    drop(self.shard.apply(hash(key), effect, revision / 2));
+                }
+                Step::Expire(now_ms) => {
+                    let due = self.shard.due(u64::from(*now_ms));
+                    let due: Vec<_> = due.map(|entry| entry.key().to_vec()).collect();
+                    for key in due {
+                        assert!(!self.shard.is_marked(&key), "it waits to be passed on");
+                        let effect = Effect::Remove {
+                            key: &key,
+                            revision,
+                        };
+                        drop(self.shard.apply(hash(&key), effect, 0));
+                    }
+                }
+                Step::Evict => {
+                    for gone in self.evict() {
+                        assert!(!self.shard.is_marked(gone.key()));
+                    }
+                }
+                Step::Flush => drop(self.shard.flush(revision)),
+                Step::Freeze => {
+                    if self.shard.row_count(Open::Frozen) == 0 {
+                        self.shard.freeze();
+                    }
+                }
+                Step::Drop => drop(self.shard.drop_frozen()),
+                Step::Bury(key) => {
+                    self.shard.bury(hash(&[*key]), &[*key], revision);
+                }
+                Step::Release(most) => {
+                    self.shard.release(usize::from(*most), &hash);
+                }
+            }
+        }
+
+        /// Everything that is counted is what a count of all comes to.
+        fn check(&self) {
+            let shard = &self.shard;
+            let slots = shard.slots.iter().enumerate();
+            let there = slots.filter_map(|(slot, place)| Some((slot, place.as_ref()?)));
+            let (mut pinned, mut backlog, mut free) = (0, 0, 0);
+            let (mut expiry, mut held_expiry) = (BTreeSet::new(), BTreeSet::new());
+            for (slot, entry) in there.filter(|(_, entry)| !entry.is_tombstone()) {
+                let slot = crate::int::slot32(slot);
+                let (cost, held) = (cost::cost(entry), shard.is_held(slot));
+                assert!(held || !shard.is_marked(entry.key()), "every mark holds");
+                match (entry.is_owned(), held) {
+                    (true, _) => pinned += cost,
+                    (false, true) => {
+                        pinned += cost;
+                        backlog += cost;
+                    }
+                    (false, false) => free += 1,
+                }
+                if let Some(at) = entry.expires_at_ms() {
+                    let order = if held { &mut held_expiry } else { &mut expiry };
+                    order.insert((at, slot));
+                }
+            }
+            assert_eq!((shard.pinned, shard.backlog()), (pinned, backlog));
+            assert_eq!(shard.sieve.as_ref().unwrap().len(), free);
+            assert_eq!(shard.expiry, expiry);
+            let outbox = shard.outbox.as_ref();
+            let held = outbox.map(|outbox| outbox.expiry.clone());
+            assert_eq!(held.unwrap_or_default(), held_expiry);
+            let marked = |slot: &u32| shard.entry(*slot).is_some_and(|it| !it.is_tombstone());
+            assert!(outbox.is_none_or(|outbox| outbox.held.iter().all(marked)));
+        }
+    }
+
+    impl Shard {
+        fn is_marked(&self, key: &[u8]) -> bool {
+            let outbox = self.outbox.as_ref();
+            outbox.is_some_and(|outbox| outbox.marks(key))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_marked_is_held_and_nothing_is_counted_wrong(
+            steps in prop::collection::vec(steps(), 1..200)
+        ) {
+            let mut subject = Subject::new();
+            for step in &steps {
+                subject.step(step);
+                subject.check();
+            }
+            // Once everything was passed on, nothing is held any more.
+            for _ in 0..2 {
+                drop(subject.shard.drop_frozen());
+                subject.shard.freeze();
+            }
+            while subject.shard.has_dropped() {
+                subject.shard.release(3, &hash);
+            }
+            subject.check();
+            prop_assert_eq!(subject.shard.backlog(), 0);
+        }
+    }
+
+    #[test]
+    fn a_newer_row_stays_and_a_buried_one_is_taken_once() {
+        let mut shard = Shard::default();
+        let row = |revision, sum| Row {
+            revision,
+            pended: Pended::Sum(sum),
+        };
+        assert!(shard.pend(Open::Current, 0, b"a", row(5, 50)));
+        assert!(!shard.pend(Open::Current, 0, b"a", row(4, 40)));
+        assert_eq!(shard.row(Open::Current, b"a"), Some(&row(5, 50)));
+        assert!(!shard.pend(Open::Current, 0, b"a", row(6, 60)));
+        shard.freeze();
+        assert_eq!(shard.row_count(Open::Current), 0);
+        assert_eq!(shard.bury(0, b"a", 6), None, "it is as new");
+        assert_eq!(shard.bury(0, b"a", 7), Some(row(6, 60)));
+        assert_eq!(shard.bury(0, b"a", 8), None);
     }
 }

@@ -12,9 +12,9 @@ use super::too_many;
 use crate::error::{PendingError, WriteError};
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
-use crate::map::{Keyspace, Letter, Open, Place, Row};
+use crate::map::{Keyspace, Open, Place};
 use crate::record::kind;
-use crate::record::pending::{self as words, Buried, Pended, REASON_BYTES, Redriven};
+use crate::record::pending::{self as words, Buried, Letter, Pended, REASON_BYTES, Redriven, Row};
 
 /// Most keys of one step of a redrive: the locks are held for a bounded time.
 const STEP_KEYS: usize = 1_000;
@@ -89,6 +89,10 @@ impl Store {
     }
 
     /// Up to `limit` keys that could not be passed on, behind `after` where that is given.
+    #[expect(
+        clippy::unused_self,
+        reason = "who asks has to hold the store that the keyspace is of"
+    )]
     pub fn dead(&self, keyspace: &Keyspace, after: Option<&[u8]>, limit: usize) -> DeadPage {
         let dead = keyspace.ledger().dead();
         let mut behind = dead.behind(after);
@@ -121,7 +125,7 @@ impl Store {
             let bytes = step.iter().map(|key| key.len()).sum();
             let len = words::redrive_len(step.len(), bytes);
             let grant = self.core.pending_room(len, Purpose::Shrink).await?;
-            let done = self.core.redrive(keyspace, step, grant)?;
+            let done = self.core.redrive(keyspace, &step, grant)?;
             sum.redriven += done.redriven;
             sum.kept.extend(done.kept);
             sum.own = done.own.or(sum.own);
@@ -190,7 +194,7 @@ fn cut(reason: &str) -> &str {
 /// The shards of some keys, locked in ascending order.
 type Locked<'k> = BTreeMap<usize, Guard<'k>>;
 
-fn lock<'k>(keyspace: &'k Keyspace, places: impl Iterator<Item = Place>) -> Locked<'k> {
+fn lock(keyspace: &Keyspace, places: impl Iterator<Item = Place>) -> Locked<'_> {
     let shards: BTreeSet<usize> = places.map(|place| place.shard).collect();
     let locked = shards.into_iter();
     locked
@@ -268,7 +272,7 @@ impl Core {
     fn redrive(
         &self,
         keyspace: &Keyspace,
-        keys: Vec<Box<[u8]>>,
+        keys: &[Box<[u8]>],
         grant: Grant,
     ) -> Result<Redrive, WriteError> {
         let ledger = keyspace.ledger();
@@ -326,18 +330,6 @@ impl Core {
         redrive.redriven = wide(told.len());
         redrive.own = Some(revision);
         Ok(redrive)
-    }
-}
-
-impl Letter {
-    /// What a burial by `revision` at `at_ms` says.
-    pub(crate) fn of(buried: &Buried<'_>, revision: u64, at_ms: u64) -> Self {
-        Self {
-            revision,
-            pended: buried.pended,
-            reason: buried.reason.into(),
-            at_ms,
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::{Core, Garbage, Store};
 use super::own_mark;
 use crate::error::{PendingError, WriteError};
 use crate::log::{Grant, Level, Purpose};
-use crate::map::{self, Keyspace, Open};
+use crate::map::{Keyspace, Open};
 use crate::record::kind;
 use crate::record::pending as words;
 
@@ -59,6 +59,10 @@ impl Store {
     }
 
     /// The generation that is frozen.
+    #[expect(
+        clippy::unused_self,
+        reason = "who asks has to hold the store that the keyspace is of"
+    )]
     pub fn frozen(&self, keyspace: &Keyspace) -> Freeze {
         let ledger = keyspace.ledger();
         // Read first: what is met is at least as new.
@@ -168,7 +172,7 @@ impl Core {
     }
 }
 
-fn shown(frozen: &map::Frozen, keys: u64) -> Frozen {
+fn shown(frozen: &words::Frozen, keys: u64) -> Frozen {
     Frozen {
         generation: frozen.generation,
         mark: frozen.mark,

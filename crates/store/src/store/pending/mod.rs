@@ -22,10 +22,10 @@ use crate::int::wide;
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Purpose};
 use crate::manifest;
-use crate::map::{Keyspace, Ledger, Open, Row, Seats, Shard};
+use crate::map::{Keyspace, Ledger, Open, Seats, Shard};
 use crate::options::{Deletes, Pending};
 use crate::record::kind;
-use crate::record::pending::{self as words, Pended, Pends};
+use crate::record::pending::{self as words, Pended, Pends, Row};
 
 /// The most that a change's record needs in front for what it makes pending, `sums` sums among it.
 pub(super) fn front_len(sums: usize) -> u64 {
@@ -59,8 +59,8 @@ pub(super) fn pended(
     happens: Happens,
 ) -> Result<Option<Pended<i64>>, SumOverflows> {
     let marks = match (ledger.pending(), happens) {
-        (Pending::None, _) | (Pending::Sums { .. }, Happens::Put | Happens::Deleted) => false,
-        (Pending::Sums { .. }, Happens::Counted(0)) => false,
+        (Pending::None, _)
+        | (Pending::Sums { .. }, Happens::Put | Happens::Deleted | Happens::Counted(0)) => false,
         (Pending::Sums { .. }, Happens::Counted(by)) => {
             let sum = match shard.row(Open::Current, key).map(|row| row.pended) {
                 Some(Pended::Sum(sum)) => sum,
@@ -170,6 +170,9 @@ impl<'k> Pend<'k> {
     }
 }
 
+/// A shard that is locked, and some of its keys with their hashes.
+pub(super) type KeysOf<'k, 'a> = (Guard<'k>, Vec<(u32, &'a [u8])>);
+
 /// What a change of many keys marks, shard by shard: nothing can refuse it any more.
 #[derive(Debug)]
 pub(super) struct Marks<'k> {
@@ -196,9 +199,9 @@ impl<'k> Marks<'k> {
     /// What a deletion of some keys marks, those of each shard together; `None` where deletions are not passed on.
     pub(super) fn of_keys(
         keyspace: &'k Keyspace,
-        locked: &[(Guard<'_>, Vec<(u32, &[u8])>)],
+        locked: &[KeysOf<'_, '_>],
     ) -> Result<Option<Self>, WriteError> {
-        let of_shard = |(shard, keys): &(Guard<'_>, Vec<(u32, &[u8])>)| {
+        let of_shard = |(shard, keys): &KeysOf<'_, '_>| {
             let keys = keys.iter().map(|(_, key)| *key);
             let unmarked = keys.filter(|key| shard.row(Open::Current, key).is_none());
             unmarked.map(Into::into).collect()

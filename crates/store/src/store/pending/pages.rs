@@ -5,9 +5,9 @@ use std::ops::Bound;
 use super::super::Store;
 use super::super::merge::{Keyed, merge};
 use crate::error::PendingError;
-use crate::map::{Entry, Keyspace, Lookup, Open, Row, Shard};
+use crate::map::{Entry, Keyspace, Lookup, Open, Shard};
 use crate::options::{Deletes, Pending};
-use crate::record::pending::Pended;
+use crate::record::pending::{Pended, Row};
 
 /// What is to be passed on of a key.
 #[derive(Debug)]
@@ -96,13 +96,13 @@ pub struct Counts {
 }
 
 impl Keyed for FrozenRow {
-    fn key(&self) -> &[u8] {
+    fn its_key(&self) -> &[u8] {
         &self.key
     }
 }
 
 impl Keyed for PendingRow {
-    fn key(&self) -> &[u8] {
+    fn its_key(&self) -> &[u8] {
         &self.key
     }
 }
@@ -113,6 +113,10 @@ impl Store {
     ///
     /// # Errors
     /// [`PendingError::NotFrozen`] where another generation is frozen, or none.
+    #[expect(
+        clippy::unused_self,
+        reason = "who asks has to hold the store that the keyspace is of"
+    )]
     pub fn frozen_page(
         &self,
         keyspace: &Keyspace,
@@ -147,6 +151,10 @@ impl Store {
     }
 
     /// Up to `limit` keys that begin with `prefix` and are pending in any generation, behind `after` where that is given.
+    #[expect(
+        clippy::unused_self,
+        reason = "who asks has to hold the store that the keyspace is of"
+    )]
     pub fn pending_page(
         &self,
         keyspace: &Keyspace,
@@ -164,6 +172,10 @@ impl Store {
     }
 
     /// How much is pending. Looks at every shard: not for every request.
+    #[expect(
+        clippy::unused_self,
+        reason = "who asks has to hold the store that the keyspace is of"
+    )]
     pub fn pending_counts(&self, keyspace: &Keyspace) -> Counts {
         let ledger = keyspace.ledger();
         let shards = 0..keyspace.map.shards();

@@ -2,6 +2,10 @@
 //! does with it. Every sum is told as it is afterwards and every key by its name, but for a flush, which marks what it finds:
 //! so each may be read back over a state that is newer already.
 
+mod state;
+
+pub(crate) use state::{FIRST, Frozen, Generations, Letter, Row};
+
 use super::{Malformed, Record, Take, key_len, kind};
 use crate::int::slot32;
 
@@ -197,8 +201,10 @@ impl<'a> Record<'a> {
         take: &mut Take<'a>,
         time_ms: u64,
     ) -> Result<Self, Malformed> {
-        if code == kind::PENDING {
-            return Self::decode_front(take, time_ms);
+        match code {
+            kind::PENDING => return Self::decode_front(take, time_ms),
+            kind::FREEZE..=kind::REDRIVE => {}
+            _ => return Err(Malformed("unknown record type")),
         }
         let (keyspace, generation) = (take.u32()?, take.u64()?);
         match code {
