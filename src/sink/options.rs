@@ -15,7 +15,7 @@ pub struct Options {
     pub mode: Mode,
     /// `every`: how often.
     pub every: Duration,
-    /// `timeout`: of one transaction or request.
+    /// `timeout`: of one statement or request.
     pub timeout: Duration,
     /// `batch`: the most keys of one statement or request.
     pub batch: usize,
