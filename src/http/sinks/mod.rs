@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bodies::{RedriveBody, ResumeBody};
 use super::call::Call;
 use super::code::Code;
 use super::failures::{FieldFailures, SinkActFailures, SinkRedriveFailures};
@@ -56,32 +57,6 @@ pub(crate) struct RedrivenAnswer {
     /// Keys that stay refused, because their sum and what waits of them would not fit into 64 bits together.
     #[schema(example = 0)]
     kept: usize,
-}
-
-/// Which keys are to be tried again.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct RedriveBody {
-    /// These; absent is all.
-    #[schema(example = json!(["/index.html"]))]
-    keys: Option<Vec<String>>,
-}
-
-/// What becomes of the generation that the target is ahead of.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) struct ResumeBody {
-    /// `skip` takes it for passed on, `resend` passes it on.
-    generation: GenerationChoice,
-}
-
-/// One of the two.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it only describes the body in the document")]
-pub(crate) enum GenerationChoice {
-    Skip,
-    Resend,
 }
 
 /// Pass on now
