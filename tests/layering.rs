@@ -56,6 +56,8 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("reqwest", &["outbound"]),
     ("sqlx", &["outbound", "source", "sink"]),
     ("tonic", &["mirror"]),
+    ("hyper_util", &["mirror"]),
+    ("tokio_rustls", &["outbound"]),
     ("prost", &["mirror"]),
     ("croner", &["pump"]),
     ("granit_parser", &["config/yaml"]),
@@ -63,7 +65,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),
     ("sha2", &["http/token.rs", "sink/web"]),
-    ("rustls", &["tls", "outbound", "mirror", "http/listener.rs"]),
+    ("rustls", &["tls", "outbound", "http/listener.rs"]),
     ("subtle", &["http/token.rs"]),
     ("indicatif", &["cli"]),
 ];

@@ -17,6 +17,14 @@ pub enum Entries {
 }
 
 impl Entries {
+    /// The name of their keyspace.
+    #[inline]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Embedded(entries) => entries.name(),
+        }
+    }
+
     /// What a 2xx means here unless a request says otherwise.
     pub fn durability(&self) -> Durability {
         match self {

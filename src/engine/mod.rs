@@ -4,6 +4,7 @@
 
 mod embedded;
 mod entries;
+mod media;
 mod operation;
 mod pending;
 mod policy;
@@ -16,8 +17,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use embedded::Simulated;
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
+pub use media::MediaType;
 pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
 pub use pending::{
     Backlog, Dead, DeadPage, Deletes, Frozen, FrozenPage, FrozenRow, Identity, Passed, Pending,
@@ -58,33 +62,6 @@ impl fmt::Display for Durability {
             Self::Written => "written",
             Self::Synced => "synced",
         })
-    }
-}
-
-/// A media type, cheap to clone; the two that values get without asking cost no reference count.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum MediaType {
-    /// `text/plain; charset=utf-8`
-    Text,
-    /// `application/octet-stream`
-    Binary,
-    /// Any other, as it was sent.
-    Named(Arc<str>),
-}
-
-impl MediaType {
-    /// The type of text that came without one.
-    pub const TEXT: &'static str = "text/plain; charset=utf-8";
-    /// The type of bytes that came without one.
-    pub const BINARY: &'static str = "application/octet-stream";
-
-    /// As it stands in a `Content-Type` header.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Text => Self::TEXT,
-            Self::Binary => Self::BINARY,
-            Self::Named(name) => name,
-        }
     }
 }
 
@@ -385,6 +362,13 @@ impl Engine {
     pub fn now_ms(&self) -> u64 {
         match self {
             Self::Embedded(embedded) => embedded.now_ms(),
+        }
+    }
+
+    /// What the machine's clock shows, in Unix milliseconds; it can be set, forward and back.
+    pub fn wall_ms(&self) -> u64 {
+        match self {
+            Self::Embedded(embedded) => embedded.wall_ms(),
         }
     }
 

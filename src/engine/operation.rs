@@ -1,7 +1,7 @@
 //! What can be asked of entries beside reading, setting and removing one: counting, a new expiry, many at once. The words say what every
 //! engine promises.
 
-use super::{Conditions, Delete, Draft, Entry, Holder, Put, Version};
+use super::{Conditions, Delete, Draft, Entry, Holder, Put, Version, Writer};
 
 /// What is to be added to a counter, an entry whose value is an `i64` in decimal text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,6 +80,8 @@ pub enum Operation<'a> {
         key: &'a [u8],
         /// What must hold.
         when: &'a Conditions,
+        /// Who removes it, where operations are done one after the other; all together they are a client's.
+        by: Writer<'a>,
     },
     /// Adds to a counter.
     Increment {

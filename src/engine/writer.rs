@@ -13,6 +13,8 @@ pub enum Writer<'a> {
     Client,
     /// The source of this name: it changes what it wrote itself, and writes keys that are absent.
     Source(&'a str),
+    /// Who follows somebody else, whose word counts here: it changes everything, and nothing is its own.
+    Mirror,
 }
 
 /// Whose an entry is that was not the writer's to change.

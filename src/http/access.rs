@@ -115,9 +115,13 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::ResumeSink => Right::OnKeyspace(Verb::Admin),
         Operation::ListKeyspaces => Right::Anywhere(Verb::Read),
         Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
-        Operation::Metrics | Operation::Limits | Operation::Snapshot | Operation::ListSinks => {
-            Right::OnServer(Verb::Admin)
-        }
+        Operation::Metrics
+        | Operation::Limits
+        | Operation::Mirrors
+        | Operation::Snapshot
+        | Operation::ListSources
+        | Operation::RunSource
+        | Operation::ListSinks => Right::OnServer(Verb::Admin),
     }
 }
 

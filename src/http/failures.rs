@@ -48,6 +48,7 @@ failures! {
     RangeFailures [RangeNotSatisfiable]
     /// Of changing a value.
     WriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
         DurabilityLost DiskFull KeyspaceFull SinkBacklog
@@ -61,6 +62,7 @@ failures! {
     ]
     /// Of a flush.
     FlushFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
         DurabilityLost DiskFull SinkBacklog
@@ -90,6 +92,7 @@ failures! {
     TtlReadFailures: KeyReadFailures []
     /// Of changing what is there already.
     TtlWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
         Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
@@ -98,6 +101,7 @@ failures! {
     CounterReadFailures: KeyReadFailures [NotACounter]
     /// Of adding to a counter.
     CounterWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
         Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
@@ -118,6 +122,7 @@ failures! {
     KeyspaceFailures: KeyspaceListFailures [KeyspaceNotFound]
     /// Of making or changing a keyspace.
     KeyspaceSetFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
         DurabilityFixed SinkPending TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
@@ -129,7 +134,7 @@ failures! {
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.
-    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound]
+    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound KeyspaceReadOnly]
     /// Of listing sinks.
     SinkListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of reading what a sink keeps.
@@ -152,8 +157,17 @@ failures! {
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting
         Draining DurabilityLost DiskFull
     ]
+    /// Of listing sources.
+    SourceListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of running a source.
+    SourceRunFailures [
+        InvalidKey InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost SourceNotFound
+        AlreadyRunning InvalidOperation Starting
+    ]
     /// Of the limits.
     LimitsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of the mirrors.
+    MirrorsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of the figures.
     MetricsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Internal]
     /// Of a probe.

@@ -144,6 +144,9 @@ pub(super) fn metrics(call: &Call) -> Result<HttpResponse, Problem> {
     if let Ok(sinks) = service.sinks() {
         sinks.observe(&metrics.sinks);
     }
+    if let Some(mirrors) = service.mirrors() {
+        mirrors.observe();
+    }
     let text = metrics
         .text()
         .map_err(|_no_memory| Problem::new(Code::Internal, "the figures cannot be written"))?;

@@ -1,5 +1,7 @@
 //! What the layers below refuse, as problems.
 
+use actix_web::http::header::{self, HeaderValue};
+
 use super::answer;
 use super::code::Code;
 use super::problem::{Exceeded, Problem};
@@ -55,6 +57,8 @@ impl From<Refusal> for Problem {
             Refusal::KeyTaken => Self::new(Code::Internal, detail),
             Refusal::KeyRepeated => unchanged(Code::InvalidOperation, &detail),
             Refusal::NotACounter => unchanged(Code::NotACounter, &detail),
+            Refusal::ReadOnly { .. } => unchanged(Code::KeyspaceReadOnly, &detail)
+                .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
             Refusal::DefinedByFile { .. } => Self::new(Code::DefinedByFile, detail),
             Refusal::KeyspaceProtected => Self::new(Code::KeyspaceProtected, detail),
             Refusal::DurabilityFixed { .. } => unchanged(Code::DurabilityFixed, &detail),

@@ -1,6 +1,7 @@
 //! When entries leave: what a ttl comes to, and changes of it that leave the value alone. It must not know how a ttl is
 //! written.
 
+use super::role::Changing;
 use super::values::{Acknowledged, Change, Refusal, Ttl, Values};
 use crate::engine::{Entry, Lifetime, Touched, Writer};
 
@@ -15,6 +16,7 @@ impl Values {
     ) -> Result<Option<(Entry, Acknowledged)>, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
+        let _held = self.before(Changing::Key(key)).await?;
         let lifetime = Lifetime::until(self.expiry(ttl));
         let touched = self
             .entries

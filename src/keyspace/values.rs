@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::news::Teller;
+use super::role::{Changing, Roles};
 use crate::engine::{
     Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Holder,
     Lifetime, Put, Version, Writer,
@@ -159,6 +161,12 @@ pub enum Refusal {
         /// The keyspace.
         name: String,
     },
+    /// The keyspace follows somebody else, and clients only read it; nothing was changed.
+    #[error("{name:?} follows somebody else, and is only read here")]
+    ReadOnly {
+        /// Its name.
+        name: String,
+    },
     /// An atomic batch names a key twice; nothing was changed.
     #[error("the batch names the key twice")]
     KeyRepeated,
@@ -230,14 +238,24 @@ pub struct Values {
     pub(super) engine: Engine,
     pub(super) entries: Entries,
     options: Arc<ArcSwap<Options>>,
+    pub(super) roles: Arc<Roles>,
+    news: Teller,
 }
 
 impl Values {
-    pub(super) fn new(engine: Engine, entries: Entries, options: Arc<ArcSwap<Options>>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        entries: Entries,
+        options: Arc<ArcSwap<Options>>,
+        roles: Arc<Roles>,
+        news: Teller,
+    ) -> Self {
         Self {
             engine,
             entries,
             options,
+            roles,
+            news,
         }
     }
 
@@ -245,6 +263,9 @@ impl Values {
     #[inline]
     pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Refusal> {
         self.check_key(key)?;
+        if let Some(over) = self.over(key) {
+            return Ok(over.into_entry());
+        }
         Ok(self.entries.find(key).await?)
     }
 
@@ -288,6 +309,7 @@ impl Values {
 
     /// Sets the key of `draft`.
     pub async fn put(&self, draft: Draft, change: &Change) -> Result<Stored, Refusal> {
+        let _held = self.before(Changing::Key(draft.key())).await?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
         let (version, outcome) = match self.entries.put(draft, &change.when, until).await? {
             Put::Created(version) => (version, Outcome::Created),
@@ -306,6 +328,7 @@ impl Values {
     pub async fn delete(&self, key: &[u8], change: &Change) -> Result<Acknowledged, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
+        let _held = self.before(Changing::Key(key)).await?;
         let deleted = self
             .entries
             .delete(key, &change.when, Writer::Client, until);
@@ -323,6 +346,7 @@ impl Values {
         durability: Option<Durability>,
     ) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
+        let _held = self.before(Changing::Prefix(prefix.as_bytes())).await?;
         Ok(self.entries.delete_prefix(prefix.as_bytes(), until).await?)
     }
 
@@ -334,6 +358,8 @@ impl Values {
     /// Removes everything and says how many entries there were.
     pub async fn flush(&self, durability: Option<Durability>) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
+        let _held = self.before(Changing::All).await?;
+        let _telling = self.news.tells_at_the_end(self.entries.name());
         Ok(self.entries.flush(until).await?)
     }
 

@@ -18,6 +18,8 @@ pub struct Options {
     pub on_delete: OnDelete,
     /// `max_bytes`: the largest value.
     pub max_bytes: usize,
+    /// `unstored_bytes`: the most memory that values take which came while they could not be stored.
+    pub unstored_bytes: usize,
 }
 
 /// What becomes of a key that the upstream has no longer.

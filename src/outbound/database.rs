@@ -205,7 +205,7 @@ impl Outbound {
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    pub async fn connect(
+    pub async fn connect_database(
         &self,
         url: &Secret,
         patience: Duration,

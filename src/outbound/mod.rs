@@ -4,6 +4,7 @@
 
 mod address;
 mod client;
+mod connection;
 mod database;
 mod secret;
 #[cfg(test)]
@@ -28,7 +29,10 @@ use tokio::task::JoinHandle;
 
 pub use address::Refused;
 pub use client::{Answer, Bounds, Call, CallError, Client, Opened, origin};
-pub use database::{Connection, Database, DatabaseError, Kind as DatabaseKind};
+pub use connection::Connection;
+pub use database::{
+    Connection as DatabaseConnection, Database, DatabaseError, Kind as DatabaseKind,
+};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};
 pub use secret::{Auth, Secret, shown};

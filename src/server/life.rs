@@ -152,8 +152,10 @@ impl Life {
             self.stopper.stop().await;
             return Err(closed_because(keyspaces, refused.into()).await);
         }
-        let sinks = self.movement.start(&keyspaces, options).await;
-        self.service.set_sinks(sinks);
+        let movement = &self.movement;
+        movement
+            .begin(&self.reload.options, &keyspaces, &self.service)
+            .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -166,6 +168,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                self.movement.stop(Instant::now() + FAREWELL).await;
                 Err(ServerError::Lost { reason })
             }
         }
@@ -188,7 +191,7 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. What waits is passed on, as far as that goes in what is left of `drain_timeout`.
+    /// 3. What moves by itself is stopped; what waits is passed on, as far as that goes in what is left of `drain_timeout`.
     /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.

@@ -295,7 +295,8 @@ impl Reload {
             self.tls.clone_from(&options.tls);
         }
         swap(&options, parts);
-        movement.set_options(&options).await;
+        // By the new limits.
+        movement.apply(&options, parts.keyspaces).await;
         logging::set_level(level);
         let changed = differing(&self.words, &words);
         if !changed.is_empty() {

@@ -105,7 +105,10 @@ impl Database {
             batch,
             ..
         } = *self.options;
-        let connected = self.outbound.connect(&self.target.url, timeout).await;
+        let connected = self
+            .outbound
+            .connect_database(&self.target.url, timeout)
+            .await;
         let connection = connected.map_err(|error| Fault::Failed(error.to_string()))?;
         sql::Session::open(connection, &self.target, mode, timeout, batch).await
     }

@@ -75,6 +75,17 @@ pub enum Origin {
     Sql(SqlOptions),
 }
 
+impl Origin {
+    /// Which of them it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::File(_) => "file",
+            Self::Sql(_) => "sql",
+        }
+    }
+}
+
 /// How many fetches may begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateLimit {

@@ -53,6 +53,7 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/metrics", OnServer),
     ("HEAD", "/metrics", OnServer),
     ("GET", "/limits", OnServer),
+    ("GET", "/mirrors", OnServer),
     ("POST", "/admin/snapshot", OnServer),
     ("GET", "/sinks", OnServer),
     ("POST", "/sinks/{ks}/sync", OnKeyspace("admin")),
@@ -60,6 +61,9 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/sinks/{ks}/dead", OnKeyspace("admin")),
     ("POST", "/sinks/{ks}/redrive", OnKeyspace("admin")),
     ("POST", "/sinks/{ks}/resume", OnKeyspace("admin")),
+    ("GET", "/sources", OnServer),
+    ("HEAD", "/sources", OnServer),
+    ("POST", "/sources/run/a", OnServer),
     ("GET", "/keyspaces/{ks}/keys/a", OnKeyspace("read")),
     ("HEAD", "/keyspaces/{ks}/keys/a", OnKeyspace("read")),
     ("PUT", "/keyspaces/{ks}/keys/a", OnKeyspace("write")),
@@ -87,9 +91,10 @@ const ROUTES: &[(&str, &str, Needs)] = &[
 /// The path by which the document calls the route of a target.
 fn documented(target: &str) -> String {
     let path = target.split('?').next().unwrap();
-    let keyed = path
-        .strip_suffix("/a")
-        .map(|resource| format!("{resource}/{{key}}"));
+    let keyed = path.strip_suffix("/a").map(|resource| match resource {
+        "/sources/run" => format!("{resource}/{{name}}"),
+        _ => format!("{resource}/{{key}}"),
+    });
     keyed.unwrap_or_else(|| path.to_owned())
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use standpipe::engine::{self, Conditions, Durability, Facts, Lifetime, Put, StoreOptions, Writer};
+use standpipe::server::Options;
 use tempfile::TempDir;
 
 use crate::harness::{Answer, Server};
@@ -11,7 +12,7 @@ use crate::harness::{Answer, Server};
 const KEYS: &str = "/keyspaces/default";
 
 /// A directory in which the source `report` has written `mine`, and a client `free`.
-pub(crate) fn written_by_a_source() -> TempDir {
+fn written_by_a_source() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let options = engine::Options {
         path: directory.path().join("data"),
@@ -42,6 +43,11 @@ pub(crate) fn written_by_a_source() -> TempDir {
     directory
 }
 
+/// What was written stays: its source is not known to be gone.
+fn nobody_fetches(options: &mut Options) {
+    options.sources.unreadable = Some("nobody fetches here".to_owned());
+}
+
 fn managed(answer: &Answer) {
     let problem = answer.assert_problem(409, "managed_by_source");
     let detail = problem["detail"].as_str().unwrap();
@@ -55,7 +61,7 @@ fn batch(server: &Server, body: &serde_json::Value) -> Answer {
 
 #[test]
 fn no_client_changes_what_a_source_wrote_whatever_it_asks_for() {
-    let server = Server::over(written_by_a_source(), |_| {});
+    let server = Server::over(written_by_a_source(), nobody_fetches);
     let value = server.get("/v1/mine");
     assert_eq!((value.status, value.text()), (200, "1"));
     let etag = value.etag().to_owned();
@@ -83,7 +89,7 @@ fn no_client_changes_what_a_source_wrote_whatever_it_asks_for() {
 
 #[test]
 fn an_item_of_a_batch_fails_alone_and_an_atomic_batch_as_a_whole() {
-    let server = Server::over(written_by_a_source(), |_| {});
+    let server = Server::over(written_by_a_source(), nobody_fetches);
     let operations = [
         json!({"op": "put", "key": "mine", "value": "2"}),
         json!({"op": "delete", "key": "mine"}),
@@ -112,7 +118,7 @@ fn an_item_of_a_batch_fails_alone_and_an_atomic_batch_as_a_whole() {
 
 #[test]
 fn a_delete_by_prefix_leaves_it_and_a_flush_takes_it() {
-    let server = Server::over(written_by_a_source(), |_| {});
+    let server = Server::over(written_by_a_source(), nobody_fetches);
     server.put("/v1/mind", b"1");
     let deleted = server.send("DELETE", &format!("{KEYS}/keys?prefix=m"), &[], b"");
     assert_eq!(deleted.json(), json!({"deleted": 1}));

@@ -1,5 +1,5 @@
-"""The configuration under which every operation of the document works with its example: a keyspace `views` with a sink, whose
-target is a SQLite file."""
+"""The configuration under which every operation of the document works with its example: a source `motd`, and a keyspace `views`
+with a sink, whose target is a SQLite file."""
 
 import contextlib
 import json
@@ -19,6 +19,8 @@ def configuration():
         connection.execute("CREATE TABLE page_views (page TEXT PRIMARY KEY, views INTEGER)")
     sql = {"url": f"sqlite://{database}", "table": "page_views", "key_column": "page", "value_column": "views"}
     file = folder / "config.yml"
+    views = {"sink": {"sql": sql, "mode": "increment", "every": "1s"}}
+    motd = {"static": {"value": "Hello, world!"}}
     # YAML reads JSON.
-    file.write_text(json.dumps({"keyspaces": {"views": {"sink": {"sql": sql, "mode": "increment", "every": "1s"}}}}))
+    file.write_text(json.dumps({"keyspaces": {"views": views}, "sources": {"motd": motd}}), "utf-8")
     return ["-c", str(file)]

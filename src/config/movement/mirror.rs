@@ -48,6 +48,7 @@ const MIRROR: &[&str] = &[
     "backoff_max",
     "on_delete",
     "max_bytes",
+    "unstored_bytes",
 ];
 
 /// The words of a service.
@@ -81,6 +82,9 @@ pub(in crate::config) fn mirror(
         backoff_max,
         on_delete: mirror.or("on_delete", "remove", |text| value::word(text, &on_delete))?,
         max_bytes: bounds.max_bytes(mirror)?,
+        unstored_bytes: mirror.or("unstored_bytes", "64MiB", |text| {
+            usize::try_from(value::bytes(text)?).map_err(|_too_large| "is too large".to_owned())
+        })?,
     }))
 }
 

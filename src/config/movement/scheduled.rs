@@ -1,5 +1,5 @@
 //! `sources`: what is fetched by the clock, as cachepump's files say it. Each is read for itself: what is wrong with one
-//! disables that one, and what it says beside that is a warning. It must not know what a rule means.
+//! disables that one, and what it says beside that is a warning. It must not know when a rule is due.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::places::{self, INTO_STORAGE};
 use super::web::{self, Key};
 use super::{Bounds, timeout};
 use crate::mirror;
-use crate::pump::{Options, Scheduled, Supply, Task};
+use crate::pump::{Options, Rule, Scheduled, Supply, Task};
 use crate::server::is_keyspace_name;
 use crate::source::FileOptions;
 
@@ -113,7 +113,10 @@ fn task(
     bounds: &Bounds<'_>,
     mirrors: &BTreeMap<String, mirror::Options>,
 ) -> Result<Task, ConfigError> {
-    let rule = section.or("rule", RULE, |text| Ok(text.to_owned()))?;
+    let rule = section.or("rule", RULE, |text| match text.parse::<Rule>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("is not a rule: {error}")),
+    })?;
     let keyspace = section.or("keyspace", "default", |text| {
         if !is_keyspace_name(text) {
             Err(value::NOT_A_KEYSPACE.to_owned())

@@ -30,6 +30,7 @@ keyspaces:
       backoff_max: 1s
       on_delete: keep
       max_bytes: 1KiB
+      unstored_bytes: 1MiB
 ",
     );
     let plain = Options {
@@ -44,6 +45,7 @@ keyspaces:
         backoff_max: Duration::from_mins(5),
         on_delete: OnDelete::Remove,
         max_bytes: 16 << 20,
+        unstored_bytes: 64 << 20,
     };
     let whole = Options {
         upstream: Upstream::Standpipe(Standpipe {
@@ -57,6 +59,7 @@ keyspaces:
         backoff_max: Duration::from_secs(1),
         on_delete: OnDelete::Keep,
         max_bytes: 1 << 10,
+        unstored_bytes: 1 << 20,
     };
     assert_eq!(config.server.mirrors["plain"], plain);
     assert_eq!(config.server.mirrors["whole"], whole);

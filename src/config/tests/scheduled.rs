@@ -220,6 +220,15 @@ const BROKEN: &[(&str, &str)] = &[
         "3: sources.a.file.path: \"data/store/x\" lies under storage.path: the data is read and written over HTTP alone",
     ),
     (
+        "{ static: { value: x }, rule: '0 60 * * * *' }",
+        "3: sources.a.rule: \"0 60 * * * *\" is not a rule: minute: \"60\" is not from 0 to 59",
+    ),
+    (
+        "{ static: { value: x }, rule: 'TZ=UTC' }",
+        "3: sources.a.rule: \"TZ=UTC\" is not a rule: behind \"TZ=UTC\" a space and a rule have to follow, as in \
+         \"TZ=UTC 0 0 * * * *\"",
+    ),
+    (
         "{ static: { value: x }, keyspace: A }",
         "3: sources.a.keyspace: \"A\" is not a name for a keyspace: it is 1 to 64 of a-z 0-9 _ -",
     ),

@@ -25,6 +25,11 @@ impl Draft {
         self.0
     }
 
+    /// The key that the value is for.
+    pub fn key(&self) -> &[u8] {
+        self.0.key()
+    }
+
     /// Puts `bytes` at `offset` of the value. What would lie behind its end is left out.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.0.fill(|value| {
@@ -60,6 +65,11 @@ impl Entries {
     #[inline]
     pub(super) fn keyspace(&self) -> &Arc<Keyspace> {
         self.found.current()
+    }
+
+    #[inline]
+    pub(crate) fn name(&self) -> &str {
+        self.found.name()
     }
 
     #[inline]
@@ -132,12 +142,18 @@ impl Entries {
             content_type: facts.media_type,
             content_encoding: facts.content_encoding,
             owner: match facts.writer {
-                Writer::Client => None,
+                Writer::Client | Writer::Mirror => None,
                 Writer::Source(name) => Some(name),
             },
         };
         let lifetime = their_lifetime(facts.lifetime);
-        Ok(Draft(self.store.draft(key, len, &meta, lifetime)?))
+        Ok(Draft(match facts.writer {
+            Writer::Client | Writer::Source(_) => self.store.draft(key, len, &meta, lifetime)?,
+            Writer::Mirror => {
+                let now = None;
+                self.store.restored_draft(key, len, &meta, lifetime, now)?
+            }
+        }))
     }
 
     pub(crate) async fn owned(&self) -> Result<Vec<Owned>, Failure> {

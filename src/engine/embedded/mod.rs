@@ -6,6 +6,8 @@ mod keyspaces;
 mod operations;
 mod pending;
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;
 mod watching;
 mod words;
@@ -25,6 +27,8 @@ use crate::metrics::StoreMetrics;
 
 pub use entries::Draft;
 pub(super) use entries::Entries;
+#[cfg(test)]
+pub(crate) use simulated::Simulated;
 pub use standpipe_store::Options as StoreOptions;
 pub(super) use watching::{Event, Watch};
 
@@ -168,6 +172,10 @@ impl Embedded {
 
     pub(super) fn now_ms(&self) -> u64 {
         self.store.clock().now_ms()
+    }
+
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.store.clock().wall_ms()
     }
 
     pub(super) fn health(&self) -> Health {

@@ -1,6 +1,8 @@
 //! Events as server-sent events (HTML, section 9.2): the id, the name, the data as JSON on one line. It must not know when an
 //! event is sent, nor to whom.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -9,7 +11,13 @@ use crate::http::shown::{self, Shown};
 use crate::keyspace::{Entry, Event, Place, TextKind, What};
 
 /// Milliseconds after which a client that lost its connection comes back.
-pub(super) const RETRY: &str = "retry: 2000\n";
+const RETRY_MS: u64 = 2_000;
+
+/// The beginning of a stream: when to come back, and beside that, for who keeps a copy, how often there is a sign of life.
+pub(super) fn greeting(heartbeat: Duration) -> Bytes {
+    let heartbeat_ms = heartbeat.as_millis();
+    format!("retry: {RETRY_MS}\n: heartbeat {heartbeat_ms}\n").into()
+}
 
 /// The data of a `put`.
 #[derive(Serialize)]
@@ -77,7 +85,8 @@ pub(super) fn put(id: Option<Place>, key: &[u8], entry: &Entry, kind: TextKind) 
     block(id, "put", &data)
 }
 
-fn gone(id: Option<Place>, name: &str, key: &[u8]) -> Bytes {
+/// That a key is not there, or not any more.
+pub(super) fn gone(id: Option<Place>, name: &str, key: &[u8]) -> Bytes {
     let key = &*String::from_utf8_lossy(key);
     block(id, name, &Gone { key })
 }
@@ -104,6 +113,11 @@ pub(super) fn heartbeat(id: Option<Place>) -> Bytes {
         || Bytes::from_static(b":\n\n"),
         |place| format!("id: {}\n\n", Id(place)).into(),
     )
+}
+
+/// A sign of life that says more: everything has been told that came before what comes next.
+pub(super) fn caught_up(place: Place) -> Bytes {
+    format!(": caught up\nid: {}\n\n", Id(place)).into()
 }
 
 fn block(id: Option<Place>, name: &str, data: &impl Serialize) -> Bytes {

@@ -11,7 +11,7 @@ use super::mysql;
 use super::name::TableName;
 use super::postgres;
 use super::sqlite;
-use crate::outbound::Connection;
+use crate::outbound::DatabaseConnection as Connection;
 use crate::sink::ahead::Note;
 use crate::sink::ledger::Fault;
 use crate::sink::options::{Mode, SqlTarget};

@@ -121,6 +121,7 @@ async fn a_relaxed_batch_waits_for_others_and_not_for_itself() {
             Operation::Delete {
                 key: b"n",
                 when: any,
+                by: Writer::Client,
             },
             Operation::Get { key: b"n" },
         ]

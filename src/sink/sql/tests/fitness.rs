@@ -278,7 +278,11 @@ async fn the_table_of_notes_is_told_where_it_cannot_be_made() {
     let url = std::env::var("STANDPIPE_TEST_POSTGRES").unwrap();
     let (_, address) = url.split_once('@').unwrap();
     let secret = Secret::Given(format!("postgres://{schema}_r:hunter2@{address}").into());
-    let connection = base.outbound.connect(&secret, PATIENCE).await.unwrap();
+    let connection = base
+        .outbound
+        .connect_database(&secret, PATIENCE)
+        .await
+        .unwrap();
     let target = SqlTarget {
         table: format!("{schema}.t"),
         ..base.target()

@@ -12,7 +12,9 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use super::*;
-use crate::outbound::{Connection, Options as OutboundOptions, Outbound, Secret};
+use crate::outbound::{
+    DatabaseConnection as Connection, Options as OutboundOptions, Outbound, Secret,
+};
 use crate::sink::book::Book;
 use crate::sink::ledger::{Applied, Choice, Decision, Fault, Ledger as _, Unapplied};
 use crate::sink::options::{Deletes, Mode, SqlTarget};
@@ -99,7 +101,10 @@ impl Base {
     }
 
     async fn connect(&self) -> Connection {
-        self.outbound.connect(&self.url, PATIENCE).await.unwrap()
+        self.outbound
+            .connect_database(&self.url, PATIENCE)
+            .await
+            .unwrap()
     }
 
     async fn execute(&self, sql: &str) {

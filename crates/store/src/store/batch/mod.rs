@@ -56,8 +56,15 @@ impl Store {
         } else {
             Purpose::Shrink
         };
+        let reads = |operation: &Operation<'_>| matches!(operation, Operation::Get { .. });
+        let only_reads = operations.iter().all(reads);
         loop {
-            let spare = self.core.spare(keyspace, len, purpose, ahead).await?;
+            // What changes nothing needs no room: it is answered on a full disk as well.
+            let spare = if only_reads {
+                Spare::alone(None, 0)
+            } else {
+                self.core.spare(keyspace, len, purpose, ahead).await?
+            };
             match self.core.batch(keyspace, operations, level, spare) {
                 Ok(batch) => return Ok(batch),
                 Err((returned, why)) => {
