@@ -6,6 +6,7 @@ each counter what its writer knows: what was answered, and at most what was not.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import random
@@ -19,39 +20,54 @@ from .databases import Failed, MariaDB, PASSWORD, PostgreSQL, SQLite
 from .http_target import HttpTarget
 from .sink_trial import Trial, Writer, audit, counters, rows_of, sink, table
 
+
 def kills(checks, options):
     """Standpipe and each database are killed with -9 at random while writers add."""
-    chance = random.Random(f"{options.seed}/kills")
-    with PostgreSQL() as postgres, MariaDB() as mariadb, SQLite() as sqlite:
-        databases = {"pg": postgres, "maria": mariadb, "lite": sqlite}
+    kinds = {"pg": PostgreSQL, "maria": MariaDB, "lite": SQLite}
+    with contextlib.ExitStack() as stack:
+        databases = {name: stack.enter_context(kinds[name]()) for name in options.databases}
         for keyspace, database in databases.items():
             table(database, keyspace)
         trial = Trial("sinks", {name: sink(database.url, name) for name, database in databases.items()})
         trial.start()
+        began = time.monotonic()
         writers = [
             Writer(number, trial, list(databases), options.increments, options.keys // options.writers, options.batch)
             for number in range(options.writers)
         ]
         for writer in writers:
             writer.start()
-        victims = [name for name in ("standpipe", "pg", "maria") for _ in range(options.kills)]
-        chance.shuffle(victims)
-        for victim in victims:
-            # The moments are the fault being tried, not a wait for something.
-            time.sleep(chance.uniform(0.1, 1.0) * options.pace)
-            if victim == "standpipe":
-                trial.target.kill()
-                trial.start()
-            else:
-                databases[victim].kill()
-                time.sleep(chance.uniform(0, 0.3))
-                databases[victim].start()
+        killed = kill_all(trial, databases, writers, options)
         for writer in writers:
             writer.join(options.patience)
             checks.check(not writer.is_alive() and not writer.errors, f"writer of {writer.keys[0]} ended: {writer.errors[:2]}")
+        took = time.monotonic() - began
         for keyspace, database in databases.items():
-            audit(checks, trial, keyspace, database, keyspace, writers, f"{len(victims)} kills")
+            audit(checks, trial, keyspace, database, keyspace, writers, killed)
+        say(f"{options.writers} x {options.increments} increments over {options.keys} keys took {took:.0f} s, {killed}")
         trial.end(checks)
+
+
+def kill_all(trial, databases, writers, options):
+    """Kills each as often as asked for, at random moments of what the writers do; tells how often."""
+    chance = random.Random(f"{options.seed}/kills")
+    # A file has no process.
+    names = ["standpipe", *(name for name, database in databases.items() if database.kind != "sqlite")]
+    victims = [name for name in names for _ in range(options.kills)]
+    chance.shuffle(victims)
+    whole = options.writers * options.increments
+    moments = sorted(chance.uniform(0.02, 0.95) * whole for _ in victims)
+    for victim, moment in zip(victims, moments):
+        wait_until(lambda: whole - sum(writer.left for writer in writers) >= moment, options.patience, "the next kill is due")
+        if victim == "standpipe":
+            trial.target.kill()
+            trial.start()
+        else:
+            databases[victim].kill()
+            # How long it is away is the fault being tried, not a wait for something.
+            time.sleep(chance.uniform(0, 0.3))
+            databases[victim].start()
+    return ", ".join(f"{options.kills} kills of {name}" for name in names)
 
 
 def lost_commits(checks, options):
@@ -89,7 +105,7 @@ def slow_store(checks, options):
         trial.start()
 
         def measured():
-            writers = [Writer(number, trial, ["views"], options.increments, 20, 1) for number in range(4)]
+            writers = [Writer(number, trial, ["views"], min(options.increments, 2_000), 20, 1) for number in range(4)]
             for writer in writers:
                 writer.start()
             for writer in writers:
@@ -307,6 +323,52 @@ def changed_configuration(checks):
         trial.end(checks)
 
 
+def secrets(checks):
+    """Whatever goes wrong with a database, its password is told nowhere: it is right, wrong, in a file, or in a broken address."""
+    wrong = f"{PASSWORD}-and-wrong"
+    with PostgreSQL() as postgres, MariaDB() as mariadb:
+        for database in (postgres, mariadb):
+            table(database, "t", "bigint CHECK (v < 100)")
+        file = server.CACHE / "sinks-secrets.url"
+        file.write_text(postgres.url + "\n", "utf-8")
+        in_file = sink("", "t", every="1h")
+        del in_file["sink"]["sql"]["url"]
+        in_file["sink"]["sql"]["url_file"] = str(file)
+        keyspaces = {"file": in_file}
+        for database in (postgres, mariadb):
+            keyspaces |= {
+                f"{database.kind}-good": sink(database.url, "t", every="1h"),
+                f"{database.kind}-wrong": sink(database.url.replace(PASSWORD, wrong), "t", every="1h"),
+                f"{database.kind}-table": sink(database.url, "absent", every="1h"),
+                f"{database.kind}-away": sink(database.url_at(1), "t", every="1h"),
+            }
+        trial = Trial("sinks-secrets", keyspaces)
+        trial.start()
+        told = {}
+        for keyspace in keyspaces:
+            trial.add(keyspace, "much", 500)
+            answer = trial.sync(keyspace)
+            told[f"sync of {keyspace}"] = answer.body
+            expected = 200 if keyspace == "file" or keyspace.endswith("good") else 502
+            checks.equal(answer.status, expected, f"sync of {keyspace}")
+            told[f"dead of {keyspace}"] = trial.ask("GET", f"/sinks/{keyspace}/dead").body
+        for path in ("/sinks", "/metrics", "/limits", "/keyspaces", "/readyz?verbose=true"):
+            told[path] = trial.ask("GET", path).body
+        checked = server.run("-c", trial.config, "check", "--data", trial.data)
+        told["standpipe check"] = checked.stdout + checked.stderr
+        checks.check(b"***" in checked.stdout, "standpipe check says that something is there")
+        broken = server.CACHE / "sinks-secrets-broken.yml"
+        broken.write_text(json.dumps({"keyspaces": {"a": sink(postgres.url.replace("postgres://", "oracle://"), "t")}}), "utf-8")
+        refused = server.run("-c", broken, "check", "--data", trial.data)
+        checks.equal(refused.returncode, 78, "exit status of a check of an address of an unknown kind")
+        told["a refused file"] = refused.stdout + refused.stderr
+        leaks = [what for what, text in told.items() if PASSWORD.encode() in text]
+        checks.check(not leaks, f"no password in any of {len(told)} texts, of {sum(map(len, told.values()))} bytes {leaks}")
+        trial.end(checks)
+        for path in (file, broken):
+            path.unlink()
+
+
 def http_target(checks, options):
     """A server that remembers the names of parts counts nothing twice, whoever is killed and whichever answer is lost."""
     with HttpTarget(PASSWORD, random.Random(f"{options.seed}/http")) as upstream:
@@ -319,8 +381,9 @@ def http_target(checks, options):
         writers = [Writer(number, trial, ["views"], options.increments // 2, 10, 5) for number in range(3)]
         for writer in writers:
             writer.start()
-        for _ in range(max(2, options.kills // 2)):
-            time.sleep(0.5 * options.pace)
+        left = sum(writer.left for writer in writers)
+        for moment in (1 / 4, 2 / 4, 3 / 4):
+            wait_until(lambda: sum(writer.left for writer in writers) <= left * (1 - moment), options.patience, "the next kill is due")
             trial.target.kill()
             trial.start()
         for writer in writers:
@@ -344,7 +407,7 @@ def main():
     parser.add_argument("--keys", type=int, default=1_000)
     parser.add_argument("--batch", type=int, default=20, help="increments of one request")
     parser.add_argument("--kills", type=int, default=10, help="of Standpipe and of each database")
-    parser.add_argument("--pace", type=float, default=5.0, help="how far the kills are apart")
+    parser.add_argument("--databases", nargs="+", choices=("pg", "maria", "lite"), default=["pg", "maria", "lite"], help="of the kills")
     parser.add_argument("--patience", type=float, default=3600, help="seconds for the writers")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("parts", nargs="*", help="only these")
@@ -363,6 +426,7 @@ def main():
         "encrypted": lambda: encrypted(checks),
         "hung_database": lambda: hung_database(checks),
         "changed_configuration": lambda: changed_configuration(checks),
+        "secrets": lambda: secrets(checks),
         "http_target": lambda: http_target(checks, options),
     }
     for name in options.parts or parts:

@@ -124,22 +124,23 @@ impl Poster {
         loop {
             let page = ledger.page(progress.after.as_deref(), self.batch).await;
             let Page { rows, next } = page.map_err(Unapplied::Ledger)?;
-            let mut begin = 0;
-            while begin < rows.len() {
-                let rest = rows.get(begin..).unwrap_or_default();
-                let some = rest.get(..fitting(rest, PART_BYTES)).unwrap_or_default();
+            let (some, rest) = rows.split_at(fitting(&rows, PART_BYTES));
+            if let Some(last) = some.last() {
                 self.post(ledger, &headers, some, progress).await?;
-                begin += some.len();
                 progress.part += 1;
-                // What was taken is not sent again by this process.
-                progress.after = some.last().map(|row| (*row.key).into());
+                // What was taken is not sent again by this process. The next part begins here, wherever a page ends, so that
+                // it is the same one for whoever goes on and for whoever begins again.
+                progress.after = Some((*last.key).into());
             }
-            if next.is_none() || progress.refused.len() >= MOST_REFUSED {
+            let is_last = rest.is_empty() && next.is_none();
+            if is_last || progress.refused.len() >= MOST_REFUSED {
                 set_aside(ledger, progress).await?;
             }
-            match next {
-                None => return Ok(()),
-                Some(place) => progress.after = Some(place),
+            if is_last {
+                return Ok(());
+            }
+            if let Some(place) = next.filter(|_| rest.is_empty()) {
+                progress.after = Some(place);
             }
         }
     }

@@ -99,6 +99,10 @@ async fn read(stream: &mut TcpStream) -> Option<Post> {
 }
 
 fn poster(address: SocketAddr, mode: Mode) -> Poster {
+    poster_of(address, mode, 2)
+}
+
+fn poster_of(address: SocketAddr, mode: Mode, batch: usize) -> Poster {
     let target = HttpTarget {
         endpoint: format!("http://{address}/private?token=hunter2"),
         headers: HeaderMap::new(),
@@ -112,7 +116,7 @@ fn poster(address: SocketAddr, mode: Mode) -> Poster {
     let options = Options {
         mode,
         timeout: Duration::from_secs(20),
-        batch: 2,
+        batch,
         ..Options::for_tests(Target::Http(target.clone()))
     };
     Poster::new(outbound, &target, &options)
@@ -190,6 +194,26 @@ async fn the_same_part_has_the_same_name_whoever_sends_it_again() {
     first.send(&next).await.unwrap();
     let told = names(&seen);
     assert!(!told[..7].contains(&told[7]));
+}
+
+#[tokio::test]
+async fn a_part_that_its_bytes_have_cut_is_the_same_for_whoever_goes_on() {
+    let (address, seen) = server(|number, _| (number != 1).then_some((200, ""))).await;
+    let keys: Vec<_> = ["a", "b", "c", "d", "e"]
+        .map(|key| key.repeat(PART_BYTES / 3))
+        .into();
+    let sums: Vec<_> = keys.iter().map(|key| (key.as_str(), 1)).collect();
+    let book = Book::sums(&sums);
+    let mut first = poster_of(address, Mode::Increment, 3);
+    failed(first.send(&book).await);
+    first.send(&book).await.unwrap();
+    let told = names(&seen);
+    assert_eq!(told[1], told[2]);
+    let mut another = poster_of(address, Mode::Increment, 3);
+    another.send(&book).await.unwrap();
+    let again = &names(&seen)[told.len()..];
+    assert_eq!(again[0], told[0]);
+    assert_eq!(again[1..], told[2..]);
 }
 
 #[tokio::test]
