@@ -29,6 +29,8 @@ pub struct Frozen {
 pub struct Freeze {
     /// The generation that is frozen now; `None` where nothing is pending.
     pub frozen: Option<Frozen>,
+    /// Its own revision; `None` where nothing was frozen by this.
+    pub own: Option<u64>,
     /// The change that the answer rests on, or that froze it: nothing may be passed on before that is durable.
     pub seen: u64,
 }
@@ -68,12 +70,17 @@ impl Store {
         // Read first: what is met is at least as new.
         let seen = ledger.newest();
         let Some(frozen) = ledger.frozen() else {
-            return Freeze { frozen: None, seen };
+            return Freeze {
+                frozen: None,
+                own: None,
+                seen,
+            };
         };
         let shards = 0..keyspace.map.shards();
         let rows = shards.map(|shard| keyspace.map.read(shard).row_count(Open::Frozen));
         Freeze {
             frozen: Some(shown(&frozen, rows.sum())),
+            own: None,
             seen: frozen.revision,
         }
     }
@@ -108,14 +115,19 @@ impl Core {
         let count = |open| shards.iter().map(|shard| shard.row_count(open)).sum();
         if let Some(frozen) = ledger.frozen() {
             // Somebody else was faster.
-            let seen = frozen.revision;
-            let frozen = Some(shown(&frozen, count(Open::Frozen)));
-            return Some(Freeze { frozen, seen });
+            return Some(Freeze {
+                frozen: Some(shown(&frozen, count(Open::Frozen))),
+                own: None,
+                seen: frozen.revision,
+            });
         }
         let keys = count(Open::Current);
         if keys == 0 {
-            let (frozen, seen) = (None, ledger.newest());
-            return Some(Freeze { frozen, seen });
+            return Some(Freeze {
+                frozen: None,
+                own: None,
+                seen: ledger.newest(),
+            });
         }
         let (generation, mark) = (ledger.current(), own_mark(self));
         let payload = words::freeze(keyspace.id(), generation, mark);
@@ -127,12 +139,14 @@ impl Core {
             }
             frozen = Some(ledger.freeze(mark, revision));
         };
-        let seen = self.record(what, grant, shards, (|_| {}, apply));
-        #[cfg(feature = "bug-freeze-before-durable")]
-        let seen = seen - seen;
+        let own = self.record(what, grant, shards, (|_| {}, apply));
         Some(Freeze {
             frozen: frozen.map(|frozen| shown(&frozen, keys)),
-            seen,
+            own: Some(own),
+            #[cfg(not(feature = "bug-freeze-before-durable"))]
+            seen: own,
+            #[cfg(feature = "bug-freeze-before-durable")]
+            seen: 0,
         })
     }
 
