@@ -30,7 +30,7 @@ impl Stage {
     fn new() -> Self {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let endless = http(&format!("http://{}/", silent.local_addr().unwrap()));
-        let server = Server::over(with_sinks(), |options| {
+        let server = Server::with(|options| {
             options.sources = sources(&[("endless", endless), ("mine", fixed("1"))]);
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
