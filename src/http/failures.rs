@@ -38,12 +38,14 @@ macro_rules! failures {
 }
 
 failures! {
-    /// Of reading a value.
+    /// Of reading what is stored.
     ReadFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyNotFound ConditionFailed TokenRequired
         Forbidden WrongHost
         Starting Overloaded DurabilityLost
     ]
+    /// Of reading a value, which may have to be fetched.
+    ValueFailures: ReadFailures [SourceFailed BreakerOpen SourceRateLimited SourceTimeout NotStored]
     /// Of reading a part of a value.
     RangeFailures [RangeNotSatisfiable]
     /// Of changing a value.
@@ -58,7 +60,7 @@ failures! {
     /// Of cachepump's lookup, beside its own plain text.
     LookupFailures [
         ConditionFailed RangeNotSatisfiable TokenRequired Forbidden WrongHost Starting Overloaded
-        DurabilityLost
+        DurabilityLost SourceFailed BreakerOpen SourceRateLimited SourceTimeout NotStored
     ]
     /// Of a flush.
     FlushFailures [
@@ -67,7 +69,9 @@ failures! {
         Starting Draining Overloaded
         DurabilityLost DiskFull SinkBacklog
     ]
-    /// Of reading a value of a named keyspace.
+    /// Of reading a value of a named keyspace, which may have to be fetched.
+    KeyValueFailures: ValueFailures [KeyspaceNotFound]
+    /// Of reading what is stored in a named keyspace.
     KeyReadFailures: ReadFailures [KeyspaceNotFound]
     /// Of changing a value of a named keyspace.
     KeyWriteFailures: WriteFailures [KeyspaceNotFound]

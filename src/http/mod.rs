@@ -9,6 +9,7 @@ mod batch;
 mod bodies;
 mod body;
 mod budget;
+mod caches;
 mod call;
 mod code;
 mod conditions;

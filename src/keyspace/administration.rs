@@ -54,7 +54,8 @@ impl Keyspaces {
             .ok_or_else(|| not_found(name))
     }
 
-    /// Makes the keyspace `name`, or gives it that policy. What it keeps for a sink stays as it is: a request says nothing of that.
+    /// Makes the keyspace `name`, or gives it that policy. What it keeps for a sink stays as it is: a request says nothing of
+    /// that.
     pub async fn set(&self, name: &str, policy: &Policy) -> Result<KeyspaceSet, Refusal> {
         if !is_name(name) {
             return Err(Refusal::NoName {
@@ -91,6 +92,7 @@ impl Keyspaces {
         let _one = self.administration.lock().await;
         for name in names {
             self.check_droppable(name)?;
+            self.check_passed_on(name)?;
         }
         let mut dropped = Vec::new();
         for name in names {
@@ -116,6 +118,22 @@ impl Keyspaces {
     /// Waits until it is on disk which keyspaces there are.
     pub async fn settled(&self) -> Result<(), Refusal> {
         Ok(self.engine.settled().await?)
+    }
+
+    /// Refuses what the engine would refuse, before another keyspace is gone. What comes to wait in the meantime it still does.
+    fn check_passed_on(&self, name: &str) -> Result<(), Refusal> {
+        let Some(entries) = self.engine.keyspace(name) else {
+            return Ok(());
+        };
+        let counts = entries.pending_counts();
+        if counts.keys == 0 && counts.dead == 0 {
+            return Ok(());
+        }
+        Err(Refusal::SinkPending {
+            name: name.to_owned(),
+            pending: counts.keys,
+            dead: counts.dead,
+        })
     }
 
     /// What the keyspace `name` goes on keeping for a sink, once it has this durability.

@@ -45,7 +45,7 @@ pub use mirrored::{
 pub use news::News;
 pub use pending::Waiting;
 pub use role::Role;
-pub use through::Through;
+pub use through::{Accepts, Forwarded, Read, Served, SourceFailure, Stale, Through};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
 use news::Teller;
@@ -120,6 +120,11 @@ impl Keyspaces {
     /// What the keyspace called `name` does beside keeping values.
     pub fn role(&self, name: &str) -> Role {
         self.roles.of(name)
+    }
+
+    /// Breaks off everything that is being fetched: whoever waits for it is told so.
+    pub fn end_fetches(&self) {
+        self.roles.end_fetches();
     }
 
     /// The values of the keyspace `default`, which always exists.

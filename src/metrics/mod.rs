@@ -5,6 +5,7 @@ mod durations;
 mod mirrors;
 mod sinks;
 mod sources;
+mod through;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub use mirrors::{AllMirrors, MirrorFigures, MirrorMetrics};
 pub use prometheus_client::metrics::counter::Counter;
 pub use sinks::{SinkFigures, SinkMetrics};
 pub use sources::{AllSources, SourceMetrics};
+pub use through::{OneMore, ThroughFigures, ThroughMetrics};
 
 /// Labels of an answered request.
 type Labels = Vec<(&'static str, String)>;
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub sources: AllSources,
     /// Figures of the sinks, written when they are asked for.
     pub sinks: Arc<SinkMetrics>,
+    /// Figures of keyspaces that read through.
+    pub through: ThroughMetrics,
 }
 
 /// Figures of the configuration.
@@ -273,6 +277,8 @@ impl Metrics {
         registry.register_collector(Box::new(sources.clone()));
         let sinks = Arc::new(SinkMetrics::default());
         registry.register_collector(Box::new(Arc::clone(&sinks)));
+        let through = ThroughMetrics::default();
+        through.register(&mut registry);
         Self {
             registry,
             requests,
@@ -284,6 +290,7 @@ impl Metrics {
             mirrors,
             sources,
             sinks,
+            through,
         }
     }
 

@@ -169,6 +169,13 @@ impl Address {
     }
 }
 
+impl DatabaseError {
+    /// Whether it is the place that cannot be reached, and not its address that cannot be used.
+    pub fn is_reach(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
 impl Outbound {
     /// A pool of at most `most` connections to the database that `url` names; whoever needs one waits at most `patience`.
     /// To be called, and the pool to be used, on this runtime. The address is looked at here; the connection is made later.

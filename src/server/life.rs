@@ -51,11 +51,12 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
     .map_err(cannot_serve)?;
     let ops = operations(ops, &service, options)?;
     let ops_stopper = ops.as_ref().map(Listener::stopper);
+    let movement = Movement::new(outbound, service.metrics().through.clone());
     let life = Life {
         stopper: listener.stopper(),
         service,
         tls,
-        movement: Movement::new(outbound),
+        movement,
         reload,
         stop,
     };
@@ -168,6 +169,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                keyspaces.end_fetches();
                 self.movement.stop(Instant::now() + FAREWELL).await;
                 Err(ServerError::Lost { reason })
             }
@@ -210,6 +212,7 @@ impl Life {
             () = self.stopper.drain() => {}
             () = self.stop.asked_again() => {}
         }
+        keyspaces.end_fetches();
         // Where requests took all of the time, something may still be passed on in a moment.
         let deadline = deadline.max(Instant::now() + FAREWELL);
         tokio::select! {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Options;
 use crate::http::Service;
 use crate::keyspace::{Deletes, Keyspaces, Mirrored, Pending, Policy, Role, Through};
+use crate::metrics::ThroughMetrics;
 use crate::mirror::Mirrors;
 use crate::outbound::{Outbound, OutboundError};
 use crate::pump::Pump;
@@ -25,16 +26,19 @@ pub(super) struct Movement {
     mirrors: OnceLock<Mirrors>,
     /// What is fetched by the clock, likewise.
     pump: OnceLock<Pump>,
+    /// Figures of keyspaces that read through.
+    figures: ThroughMetrics,
 }
 
 impl Movement {
     /// Nothing moves yet.
-    pub(super) fn new(outbound: Outbound) -> Self {
+    pub(super) fn new(outbound: Outbound, figures: ThroughMetrics) -> Self {
         Self {
             outbound,
             sinks: OnceLock::new(),
             mirrors: OnceLock::new(),
             pump: OnceLock::new(),
+            figures,
         }
     }
 
@@ -109,12 +113,15 @@ impl Movement {
     /// Gives every keyspace the role that the options say. A keyspace that reads through as before goes on with what is under
     /// way; of another one nothing that is under way is stored any more.
     async fn set_roles(&self, options: &Options, keyspaces: &Keyspaces) {
+        let sources = Sources::new(self.outbound.clone());
         let mut roles = BTreeMap::new();
         for (name, through) in &options.through {
             let role = match keyspaces.role(name) {
                 Role::Through(known) if known.options() == through => Role::Through(known),
                 Role::Plain | Role::Through(_) | Role::Mirrored(_) => {
-                    Role::Through(Arc::new(Through::new(through.clone())))
+                    let figures = self.figures.of(name);
+                    let through = Through::new(name, through.clone(), sources.clone(), figures);
+                    Role::Through(Arc::new(through))
                 }
             };
             roles.insert(name.clone(), role);

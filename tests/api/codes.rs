@@ -286,6 +286,11 @@ const MADE: &[(&str, Make)] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     ("draining", "src/server/tests.rs"),
     ("durability_lost", "tests/live/failed_sync.py"),
+    ("source_failed", "tests/api/through/failing.rs"),
+    ("source_timeout", "tests/api/through/failing.rs"),
+    ("breaker_open", "tests/api/through/failing.rs"),
+    ("source_rate_limited", "tests/api/through/limits.rs"),
+    ("not_stored", "tests/api/through/reading.rs"),
     ("disk_full", "tests/live/full_disk.py"),
     ("sink_pending", "tests/api/sinks_behind.rs"),
     ("sink_ahead", "tests/api/sinks_ahead.rs"),

@@ -108,13 +108,19 @@ fn a_full_keyspace_says_that_its_sink_is_behind() {
 fn a_keyspace_is_not_dropped_over_what_is_pending() {
     // Without the file's entry it can be dropped and changed by requests, but for what waits.
     let server = Server::over(with_sinks().stop(), |_| {});
-    for target in ["/keyspaces/sums", "/keyspaces?name=sums"] {
+    for target in [
+        "/keyspaces/sums",
+        "/keyspaces?name=sums",
+        "/keyspaces?name=small&name=sums",
+    ] {
         let problem = server
             .send("DELETE", target, &[], b"")
             .assert_problem(409, "sink_pending");
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("1 keys wait"), "{detail}");
     }
+    // All or none: the one before it in the list is still there.
+    assert_eq!(server.get("/keyspaces/small").status, 200);
     server.send("POST", "/keyspaces/sums/flush", &[], b"");
     let memory = server.send("PUT", "/keyspaces/sums", &[], br#"{"durability":"memory"}"#);
     memory.assert_problem(409, "sink_pending");

@@ -1,5 +1,5 @@
 """/ui/ in headless Chromium, as a person uses it: browse, search, edit, conflict, create, delete, files, keyspaces, a watch,
-figures, the keyboard alone, dark and light, a phone, and a server with tokens. What the page shows is held against what the
+figures, the keyboard alone, dark and light, a phone, data flows, and a server with tokens. What the page shows is held against what the
 server says."""
 
 import argparse
@@ -11,6 +11,7 @@ from .browser import PICTURES, Watched, chromium
 from .checks import Checks, say, wait_until
 from .server import Server
 from .ui_access import with_tokens
+from .ui_flows import with_flows
 from .ui_looks import every_view, keyboard_only, themes
 
 JSON = b'{"name":"standpipe","ratio":1.0,"big":12345678901234567890,"tags":["a",{"deep":null}],"text":"a \\"quoted\\" {"}'
@@ -369,7 +370,7 @@ STEPS = [browse, look, edit, conflict, hint, create_and_delete, keyspaces, watch
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="*", help="only these: " + " ".join(step.__name__ for step in [*STEPS, with_tokens]))
+    parser.add_argument("steps", nargs="*", help="only these: " + " ".join(step.__name__ for step in [*STEPS, with_flows, with_tokens]))
     wanted = parser.parse_args().steps
     checks, data = Checks(), server.fresh("ui")
     with chromium() as browser:
@@ -389,9 +390,10 @@ def main():
                 page.close()
             watched.check(checks, "/ui/")
             checks.ends_well(target)
-        if not wanted or "with_tokens" in wanted:
-            say("with tokens")
-            with_tokens(checks, browser)
+        for step in (with_flows, with_tokens):
+            if not wanted or step.__name__ in wanted:
+                say(step.__name__.replace("_", " "))
+                step(checks, browser)
     say("pictures are in tests/.cache/screenshots")
     shutil.rmtree(data, ignore_errors=True)
     checks.finish()

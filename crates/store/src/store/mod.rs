@@ -1,7 +1,7 @@
 //! The store: opens a directory, answers reads, orders changes, and closes.
 //!
-//! Lock order: the shards of one keyspace ascending, then its dead letters, then the log's queue, innermost. No lock is held across an `.await`,
-//! a file operation or the drop of a value.
+//! Lock order: the shards of one keyspace ascending, then its dead letters, then the log's queue, innermost. No lock is held
+//! across an `.await`, a file operation or the drop of a value.
 
 mod batch;
 mod bound;

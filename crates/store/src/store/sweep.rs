@@ -1,6 +1,7 @@
 //! The sweep: removes what has expired, makes keyspaces fit whose bound was lowered, drops marks of deletions that are
-//! durable, lets go of what was held until it was passed on. In small steps, each one lock and one record, shard after shard, so that whoever comes in between waits for one
-//! step at most; and with pauses as long as the steps, so that the rest of the machine is not behind it for seconds.
+//! durable, lets go of what was held until it was passed on. In small steps, each one lock and one record, shard after shard,
+//! so that whoever comes in between waits for one step at most; and with pauses as long as the steps, so that the rest of the
+//! machine is not behind it for seconds.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

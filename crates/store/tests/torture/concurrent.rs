@@ -324,7 +324,7 @@ fn remember(model: &mut Model, calls: &[Call]) {
                 model.took(*revision, Change::Delete(in_default(*key)));
             }
             Did::Flush { revision } => {
-                model.took(*revision, Change::Flush("default".to_owned(), NOW_MS))
+                model.took(*revision, Change::Flush("default".to_owned(), NOW_MS));
             }
             Did::Saw { .. } => {}
         }

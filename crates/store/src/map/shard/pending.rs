@@ -327,7 +327,7 @@ impl Shard {
     /// Whether an entry is held whose time has come at `now_ms`.
     pub(crate) fn holds_expired(&self, now_ms: u64) -> bool {
         let outbox = self.outbox.as_ref();
-        outbox.is_some_and(|outbox| outbox.expired(now_ms) > 0)
+        outbox.is_some_and(|outbox| outbox.due(now_ms).next().is_some())
     }
 
     /// The keys of everything that is there at `now_ms` and older than `revision`, and has no row: what a flush marks.
@@ -373,9 +373,14 @@ impl Shard {
 }
 
 impl Outbox {
-    /// How many entries that are held have expired at `now_ms`.
+    /// Entries that are held and have expired at `now_ms`.
+    fn due(&self, now_ms: u64) -> impl Iterator<Item = &(u64, u32)> {
+        self.expiry.range(..=(now_ms, u32::MAX))
+    }
+
+    /// How many they are.
     pub(super) fn expired(&self, now_ms: u64) -> u64 {
-        wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+        wide(self.due(now_ms).count())
     }
 }
 

@@ -45,32 +45,34 @@ impl Actor {
         };
         if let [key] = keys {
             let one = store.increment(&keyspace, key.as_bytes(), &increment, level);
-            return match block_on(one).map_err(|_| Off)?.outcome {
-                Counted::Added { value, version, .. } => Ok(vec![(value, version)]),
-                other => panic!("nothing bounds it: {other:?}"),
+            let Counted::Added { value, version, .. } = block_on(one)?.outcome else {
+                panic!("nothing bounds it")
             };
+            return Ok(vec![(value, version)]);
         }
         let operations = keys.iter().map(|key| Operation::Increment {
             key: key.as_bytes(),
             increment,
         });
         let batch = store.batch(&keyspace, operations.collect(), level);
-        let Batched::Done(done) = block_on(batch).map_err(|_| Off)?.outcome else {
+        let Batched::Done(done) = block_on(batch)?.outcome else {
             panic!("nothing bounds it")
         };
-        let added = |done: Done| match done {
-            Done::Incremented { value, version, .. } => (value, version),
-            other => panic!("{other:?}"),
+        let added = |done: Done| {
+            let Done::Incremented { value, version, .. } = done else {
+                panic!("it was an increment: {done:?}")
+            };
+            (value, version)
         };
         Ok(done.into_iter().map(added).collect())
     }
 }
 
 fn sum(passed: &Passed) -> i128 {
-    match passed {
-        Passed::Sum(sum) => i128::from(*sum),
-        other => panic!("{other:?}"),
-    }
+    let Passed::Sum(sum) = passed else {
+        panic!("only sums: {passed:?}")
+    };
+    i128::from(*sum)
 }
 
 impl Sink<i128> {

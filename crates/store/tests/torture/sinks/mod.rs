@@ -14,7 +14,10 @@ use std::thread;
 
 use parking_lot::Mutex;
 use standpipe_store::fs::fault::Seeded;
-use standpipe_store::{Frozen, Keyspace, Lifetime, Passed, Pending, Policy, Store, Version};
+use standpipe_store::{
+    Frozen, Keyspace, Lifetime, Lost, Passed, Pending, PendingError, Policy, Store, Version,
+    WriteError,
+};
 
 use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace};
 use crate::lives;
@@ -66,9 +69,33 @@ impl<V> Database<V> {
 /// A change with its revision, as the model is told it; and what an answer about it waited for, where one came.
 type Told = (u64, Change, Option<u64>);
 
-/// The store answers no more: its machine is off.
+/// The store answers no more: its machine is off. No call fails for another reason.
 #[derive(Debug)]
 struct Off;
+
+impl From<Lost> for Off {
+    fn from(_: Lost) -> Self {
+        Self
+    }
+}
+
+impl From<WriteError> for Off {
+    fn from(error: WriteError) -> Self {
+        let WriteError::Lost(lost) = error else {
+            panic!("the machine is on: {error}")
+        };
+        lost.into()
+    }
+}
+
+impl From<PendingError> for Off {
+    fn from(error: PendingError) -> Self {
+        let PendingError::Write(error) = error else {
+            panic!("this generation is frozen, and there is room: {error}")
+        };
+        error.into()
+    }
+}
 
 /// One that does something again and again.
 struct Actor {
@@ -91,7 +118,7 @@ impl Actor {
     }
 
     fn durable(&self, revision: u64) -> Result<(), Off> {
-        block_on(self.store.wait_durable(revision)).map_err(|_| Off)
+        Ok(block_on(self.store.wait_durable(revision))?)
     }
 
     /// Notes a change, and waits for it now and then.
@@ -139,7 +166,7 @@ impl<V> Sink<V> {
     /// The generation that is to be passed on, once that is durable.
     fn freeze(&mut self) -> Result<Option<Frozen>, Off> {
         let keyspace = self.actor.keyspace();
-        let freeze = block_on(self.actor.store.freeze(&keyspace)).map_err(|_| Off)?;
+        let freeze = block_on(self.actor.store.freeze(&keyspace))?;
         if let (Some(own), Some(frozen)) = (freeze.own, freeze.frozen) {
             let change = Change::Freeze("default".to_owned(), frozen.mark);
             self.actor.told.push((own, change, None));
@@ -152,7 +179,7 @@ impl<V> Sink<V> {
         let keyspace = self.actor.keyspace();
         let store = self.actor.store.clone();
         let dropped = store.drop_generation(&keyspace, frozen.generation);
-        let dropped = block_on(dropped).map_err(|_| Off)?;
+        let dropped = block_on(dropped)?;
         let Some(own) = dropped.own else {
             return Ok(());
         };
@@ -168,7 +195,7 @@ impl<V> Sink<V> {
         let key = name(self.actor.dice.below(KEYS));
         let keys = [(key.as_bytes(), "no such row")];
         let bury = store.bury(&keyspace, frozen.generation, &keys, 1_000);
-        let bury = block_on(bury).map_err(|_| Off)?;
+        let bury = block_on(bury)?;
         let Some(own) = bury.own else {
             return Ok(());
         };
@@ -183,7 +210,7 @@ impl<V> Sink<V> {
         let store = self.actor.store.clone();
         let dead = store.dead(&keyspace, None, 100).letters.into_iter();
         let keys = dead.map(|dead| dead.key.into_vec()).collect();
-        let redrive = block_on(store.redrive(&keyspace, None)).map_err(|_| Off)?;
+        let redrive = block_on(store.redrive(&keyspace, None))?;
         let Some(own) = redrive.own else {
             return Ok(());
         };

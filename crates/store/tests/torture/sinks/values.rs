@@ -39,7 +39,7 @@ impl Actor {
         let (store, keyspace) = (self.store.clone(), self.keyspace());
         let when = Conditions::default();
         let put = store.put(&keyspace, draft, &when, level);
-        let Putted::Stored { version, .. } = block_on(put).map_err(|_| Off)?.outcome else {
+        let Putted::Stored { version, .. } = block_on(put)?.outcome else {
             panic!("nothing was asked for")
         };
         let seen = put_now(value.as_bytes(), "a/b", version);
@@ -50,7 +50,7 @@ impl Actor {
         let (store, keyspace) = (self.store.clone(), self.keyspace());
         let when = Conditions::default();
         let delete = store.delete(&keyspace, key.as_bytes(), &when, Writer::Client, level);
-        let delete = block_on(delete).map_err(|_| Off)?;
+        let delete = block_on(delete)?;
         let Some(own) = delete.own else {
             return Ok(());
         };
@@ -59,7 +59,7 @@ impl Actor {
 
     fn flush(&mut self, level: Level) -> Result<(), Off> {
         let (store, keyspace) = (self.store.clone(), self.keyspace());
-        let flush = block_on(store.flush(&keyspace, level)).map_err(|_| Off)?;
+        let flush = block_on(store.flush(&keyspace, level))?;
         let change = Change::Flush("default".to_owned(), NOW_MS);
         self.took(flush.own.unwrap(), change)
     }
@@ -73,7 +73,7 @@ impl Actor {
         let key = keys.1.as_bytes();
         let delete = Operation::Delete { key, when };
         let batch = store.batch(&keyspace, vec![put, delete], level);
-        let batch = block_on(batch).map_err(|_| Off)?;
+        let batch = block_on(batch)?;
         let Batched::Done(done) = &batch.outcome else {
             panic!("nothing was asked for")
         };
