@@ -51,10 +51,10 @@ pub struct Metrics {
     pub mirrors: AllMirrors,
     /// Figures of what is fetched by the clock.
     pub sources: AllSources,
-    /// Figures of the sinks, written when they are asked for.
-    pub sinks: Arc<SinkMetrics>,
     /// Figures of keyspaces that read through.
     pub through: ThroughMetrics,
+    /// Figures of the sinks, written when they are asked for.
+    pub sinks: Arc<SinkMetrics>,
 }
 
 /// Figures of the configuration.
@@ -275,10 +275,10 @@ impl Metrics {
         registry.register_collector(Box::new(mirrors.clone()));
         let sources = AllSources::default();
         registry.register_collector(Box::new(sources.clone()));
-        let sinks = Arc::new(SinkMetrics::default());
-        registry.register_collector(Box::new(Arc::clone(&sinks)));
         let through = ThroughMetrics::default();
         through.register(&mut registry);
+        let sinks = Arc::new(SinkMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&sinks)));
         Self {
             registry,
             requests,
@@ -289,8 +289,8 @@ impl Metrics {
             config,
             mirrors,
             sources,
-            sinks,
             through,
+            sinks,
         }
     }
 
