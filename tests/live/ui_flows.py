@@ -289,6 +289,12 @@ def nothing_moves(flows):
     checks.check(all(f"No {kind} is configured" in told for kind in ("source", "mirror", "sink")), "without any, the page says so")
     examples = page.locator(".how pre:visible").all_inner_texts()
     checks.check(len(examples) == 3 and all("\n" in example for example in examples), f"and how one is configured, in {len(examples)} examples")
+    for number, example in enumerate(examples):
+        file = server.CACHE / f"ui-flows-example-{number}.yml"
+        file.write_text(example, "utf-8")
+        ended = server.run("check", "-c", file)
+        file.unlink()
+        checks.equal((ended.returncode, ended.stderr), (0, b""), f"`standpipe check` of that of {example.split()[1]}")
     flows.picture("none")
     page.set_viewport_size({"width": 360, "height": 740})
     look_closer(checks, page, "no flows, 360", 360)
