@@ -106,6 +106,13 @@ impl Trial {
                 }
             }
         }
+        // And not the smallest put that there is.
+        for n in 0.. {
+            assert!(n < 10_000, "the disk never became full");
+            if put(others, "x", b"").await.is_err() {
+                break;
+            }
+        }
     }
 
     fn watch(&self, begin: Begin, initial: bool) -> Watch {
@@ -150,7 +157,7 @@ fn keyspaces(engine: Engine) -> Keyspaces {
 async fn put(values: &Values, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
     let value = Value {
         key: key.as_bytes(),
-        media_type: "text/plain",
+        media_type: "text/plain; charset=utf-8",
         content_encoding: None,
         ttl: Ttl::Forever,
     };
