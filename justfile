@@ -43,6 +43,16 @@ power-cut N="20" *options: _binary
 failed-sync: _binary
     python3 -m live.failed_sync
 
+# Sinks, every case; 8 writers x 50,000 increments into three databases, each of them and Standpipe killed ten times
+sinks *options: _binary
+    ./tests/run databases
+    python3 -m live.sinks {{options}}
+
+# The same increments and kills, all of them into one database: pg, maria or lite
+sink-kills DATABASE *options: _binary
+    ./tests/run databases
+    python3 -m live.sinks kills --databases {{DATABASE}} {{options}}
+
 # Careless and hostile clients
 hostile *options: _binary
     python3 -m live.hostile {{options}}

@@ -139,6 +139,23 @@ failures! {
     ]
     /// Of dropping one keyspace.
     KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound KeyspaceReadOnly]
+    /// Of listing sinks.
+    SinkListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of reading what a sink keeps.
+    SinkReadFailures [
+        InvalidParameter UnknownParameter SinkNotFound TokenRequired Forbidden WrongHost Starting Overloaded
+        DurabilityLost
+    ]
+    /// Of passing changes on.
+    SinkActFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite SinkNotFound SinkFailed SinkAhead TokenRequired
+        Forbidden WrongHost Starting
+    ]
+    /// Of letting refused keys wait again.
+    SinkRedriveFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite SinkNotFound BatchTooLarge TokenRequired
+        Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull SinkBacklog
+    ]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

@@ -50,6 +50,7 @@ mod routes;
 mod service;
 mod shapes;
 mod shown;
+mod sinks;
 mod sources;
 mod token;
 mod ttl;

@@ -62,6 +62,18 @@ pub(crate) enum Operation {
     Lookup,
     /// `HEAD /?key=`, and `HEAD /`
     HeadLookup,
+    /// `GET /sinks`
+    ListSinks,
+    /// `POST /sinks/{ks}/sync`
+    SyncSink,
+    /// `GET /sinks/{ks}/pending`
+    PendingOfSink,
+    /// `GET /sinks/{ks}/dead`
+    DeadOfSink,
+    /// `POST /sinks/{ks}/redrive`
+    RedriveSink,
+    /// `POST /sinks/{ks}/resume`
+    ResumeSink,
     /// `GET /health`
     Health,
     /// `GET /livez`
@@ -138,6 +150,12 @@ impl Operation {
         Self::FlushByPost,
         Self::Lookup,
         Self::HeadLookup,
+        Self::ListSinks,
+        Self::SyncSink,
+        Self::PendingOfSink,
+        Self::DeadOfSink,
+        Self::RedriveSink,
+        Self::ResumeSink,
         Self::Health,
         Self::Livez,
         Self::Readyz,
@@ -180,6 +198,12 @@ impl Operation {
             Self::Watch => "watch",
             Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
             Self::Lookup | Self::HeadLookup => "lookup",
+            Self::ListSinks => "list_sinks",
+            Self::SyncSink => "sync_sink",
+            Self::PendingOfSink => "pending_of_sink",
+            Self::DeadOfSink => "dead_of_sink",
+            Self::RedriveSink => "redrive_sink",
+            Self::ResumeSink => "resume_sink",
             Self::Health => "health",
             Self::Livez => "livez",
             Self::Readyz => "readyz",
@@ -226,6 +250,12 @@ impl Operation {
             | Self::FlushKeyspace
             | Self::FlushByDelete
             | Self::FlushByPost
+            | Self::ListSinks
+            | Self::SyncSink
+            | Self::PendingOfSink
+            | Self::DeadOfSink
+            | Self::RedriveSink
+            | Self::ResumeSink
             | Self::Snapshot
             | Self::ListSources
             | Self::RunSource
@@ -263,6 +293,8 @@ pub(crate) enum Pattern {
     Of(&'static str),
     /// `/keyspaces/{ks}/`, this, a slash and any key, also none.
     Keyed(&'static str),
+    /// `/sinks/{ks}/` and this.
+    Sink(&'static str),
 }
 
 impl Pattern {
@@ -278,6 +310,10 @@ impl Pattern {
             Self::Keyed(name) => resource
                 .and_then(|resource| resource.strip_prefix(name))
                 .is_some_and(|rest| rest.starts_with('/')),
+            Self::Sink(name) => path
+                .strip_prefix("/sinks/")
+                .and_then(|rest| rest.split_once('/'))
+                .is_some_and(|(_keyspace, act)| act == name),
         }
     }
 }
@@ -417,6 +453,24 @@ pub(crate) static ROUTES: &[Route] = &[
         ],
         allow: "DELETE, POST",
     },
+    read(Pattern::Exact("/sinks"), get!(ListSinks)),
+    Route {
+        pattern: Pattern::Sink("sync"),
+        operations: &[(Method::POST, Operation::SyncSink)],
+        allow: "POST",
+    },
+    read(Pattern::Sink("pending"), get!(PendingOfSink)),
+    read(Pattern::Sink("dead"), get!(DeadOfSink)),
+    Route {
+        pattern: Pattern::Sink("redrive"),
+        operations: &[(Method::POST, Operation::RedriveSink)],
+        allow: "POST",
+    },
+    Route {
+        pattern: Pattern::Sink("resume"),
+        operations: &[(Method::POST, Operation::ResumeSink)],
+        allow: "POST",
+    },
     read(Pattern::Exact("/health"), get!(Health)),
     read(Pattern::Exact("/livez"), get!(Livez)),
     read(Pattern::Exact("/readyz"), get!(Readyz)),
@@ -458,6 +512,7 @@ pub(crate) fn template(path: &str) -> Option<String> {
         Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
         Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),
         Pattern::Keyed(name) => format!("/keyspaces/{{ks}}/{name}/{{key}}"),
+        Pattern::Sink(name) => format!("/sinks/{{ks}}/{name}"),
     })
 }
 

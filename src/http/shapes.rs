@@ -187,6 +187,28 @@ parameters! {
             .example(Some(json!("5s")));
         parameter("Last-Event-ID", ParameterIn::Header, "Go on behind the event with this id, or with `reset` where that is not kept any more; wins over `since`");
     ]
+    /// Which keyspace's sink.
+    SinkKeyspace [
+        parameter("ks", ParameterIn::Path, "The name of a keyspace that has a sink")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
+            .example(Some(json!("views")));
+    ]
+    /// Which keys that wait.
+    PendingParameters [
+        parameter("prefix", ParameterIn::Query, "Only keys that begin so");
+        parameter("after", ParameterIn::Query, "Only keys behind this one");
+        parameter("limit", ParameterIn::Query, "The most keys; all where it is absent")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build()));
+    ]
+    /// Which refused keys.
+    DeadParameters [
+        parameter("after", ParameterIn::Query, "Only keys behind this one");
+        parameter("limit", ParameterIn::Query, "The most keys; 100 where it is absent")
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MOST_ITEMS)).build(),
+            ));
+    ]
     /// Whether to list each check.
     Verbose [
         parameter("verbose", ParameterIn::Query, "List each check")

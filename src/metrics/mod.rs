@@ -3,6 +3,7 @@
 
 mod durations;
 mod mirrors;
+mod sinks;
 mod sources;
 mod through;
 
@@ -23,6 +24,7 @@ pub use durations::Durations;
 pub use mirrors::{AllMirrors, MirrorFigures, MirrorMetrics};
 /// A number of events, counted by whoever holds it.
 pub use prometheus_client::metrics::counter::Counter;
+pub use sinks::{SinkFigures, SinkMetrics};
 pub use sources::{AllSources, SourceMetrics};
 pub use through::{OneMore, ThroughFigures, ThroughMetrics};
 
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub sources: AllSources,
     /// Figures of keyspaces that read through.
     pub through: ThroughMetrics,
+    /// Figures of the sinks, written when they are asked for.
+    pub sinks: Arc<SinkMetrics>,
 }
 
 /// Figures of the configuration.
@@ -273,6 +277,8 @@ impl Metrics {
         registry.register_collector(Box::new(sources.clone()));
         let through = ThroughMetrics::default();
         through.register(&mut registry);
+        let sinks = Arc::new(SinkMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&sinks)));
         Self {
             registry,
             requests,
@@ -284,6 +290,7 @@ impl Metrics {
             mirrors,
             sources,
             through,
+            sinks,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
 use crate::mirrors::{copying, default_of, mirror};
 use crate::pump::{fixed, http, options as sources};
-use crate::sinks_behind::with_sinks;
+use crate::sinks_behind::add_sinks;
 
 /// What the codes are asked of.
 struct Stage {
@@ -30,7 +30,7 @@ impl Stage {
     fn new() -> Self {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let endless = http(&format!("http://{}/", silent.local_addr().unwrap()));
-        let server = Server::over(with_sinks(), |options| {
+        let server = Server::with(|options| {
             options.sources = sources(&[("endless", endless), ("mine", fixed("1"))]);
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
@@ -39,6 +39,7 @@ impl Stage {
             options.limits.body_stall = std::time::Duration::from_millis(100);
             options.watch.history_events = 1;
             options.keyspaces = vec![("filed".to_owned(), Policy::default())];
+            add_sinks(options);
             // Nobody listens there: who follows need not have found anybody yet.
             let nobody = mirror(Upstream::Standpipe(default_of(([127, 0, 0, 1], 9).into())));
             copying(options, nobody);
@@ -176,11 +177,16 @@ const MADE: &[(&str, Make)] = &[
     ("managed_by_source", |stage| {
         stage.server.put("/v1/mine", b"2")
     }),
-    ("sink_pending", |stage| {
-        stage.server.send("DELETE", "/keyspaces/sums", &[], b"")
-    }),
     ("sink_backlog", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/n", &json!({}));
         stage.json("POST", "/keyspaces/sums/counters/m", &json!({}))
+    }),
+    ("sink_failed", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/n", &json!({}));
+        stage.server.send("POST", "/sinks/sums/sync", &[], b"")
+    }),
+    ("sink_not_found", |stage| {
+        stage.server.send("POST", "/sinks/filed/sync", &[], b"")
     }),
     ("durability_fixed", |stage| {
         stage.json(
@@ -286,6 +292,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("source_rate_limited", "tests/api/through/limits.rs"),
     ("not_stored", "tests/api/through/reading.rs"),
     ("disk_full", "tests/live/full_disk.py"),
+    ("sink_pending", "tests/api/sinks_behind.rs"),
+    ("sink_ahead", "tests/api/sinks_ahead.rs"),
 ];
 
 /// Asks a server whose store cannot be opened yet: its manifest is a pipe that nobody has written to.

@@ -149,6 +149,15 @@ class Server:
             wait_until(lambda: not any(alive(pid) for pid in pids), 30, f"{self.kind} is gone")
         self.process = None
 
+    def pause(self):
+        """Lets it hang: its connections stay open, and nothing answers."""
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self):
+        for pid in [*children(self.process.pid), self.process.pid]:
+            os.kill(pid, signal.SIGCONT)
+
     def stop(self, seconds=60):
         """Stops it as its operator would, and returns the exit status."""
         self.process.send_signal(self.stop_signal)
