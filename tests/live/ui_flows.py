@@ -235,8 +235,18 @@ def search(flows):
 
 
 def server_away(flows):
-    """What was read stays, and the page says since when it is old."""
+    """What was read stays, and the page says since when it is old; what was never read is not told to be absent."""
     checks, page = flows.checks, flows.page
+    for path in ("**/sources", "**/mirrors", "**/sinks"):
+        page.route(path, lambda route: route.abort())
+    flows.goto()
+    page.locator(".empty", has_text="The server does not answer").get_by_role("button", name="Try again").wait_for()
+    for path in ("**/sinks", "**/mirrors"):
+        page.unroute(path)
+    flows.wait_badges("flags", "following")
+    told = page.locator("main").inner_text()
+    checks.check("Sources: The server does not answer" in told and "No source is configured" not in told, "what could not be read is not told to be absent")
+    page.unroute("**/sources")
     flows.goto()
     flows.wait_badges("hello", "ok")
     page.route("**/sources", lambda route: route.abort())
@@ -276,9 +286,9 @@ def nothing_moves(flows):
     flows.goto()
     page.get_by_text("Nothing moves by itself yet").wait_for()
     told = page.locator("main").inner_text()
-    checks.check("No source is configured" in told and "No mirror is configured" in told, "without any, the page says so")
+    checks.check(all(f"No {kind} is configured" in told for kind in ("source", "mirror", "sink")), "without any, the page says so")
     examples = page.locator(".how pre:visible").all_inner_texts()
-    checks.check(len(examples) >= 2 and all("\n" in example for example in examples), f"and how one is configured, in {len(examples)} examples")
+    checks.check(len(examples) == 3 and all("\n" in example for example in examples), f"and how one is configured, in {len(examples)} examples")
     flows.picture("none")
     page.set_viewport_size({"width": 360, "height": 740})
     look_closer(checks, page, "no flows, 360", 360)

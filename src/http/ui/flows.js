@@ -81,6 +81,7 @@ class Flows {
     this.summary = slot(el("nav.summary", { "aria-label": "Summary" }));
     this.problem = slot(el("div", { role: "alert" }));
     this.place = el("div", {}, loading(6));
+    this.failure = slot(el("div"));
     this.nothing = slot(el("div"));
     this.body = el("div.flows", {}, [...this.sections.values()].map(({ element }) => element), this.nothing.element, [...this.sections.values()].map(({ how }) => how));
     main.append(el("div.wide", {},
@@ -147,7 +148,8 @@ class Flows {
       if (!(answers[at] instanceof Error)) this.sections.get(kind).take(answers[at]);
     });
     if (![...this.sections.values()].some((section) => section.items)) {
-      this.fill(failed(errors[0], () => this.begin()));
+      this.failure.show(errors[0].message, () => failed(errors[0], () => this.begin()));
+      this.fill(this.failure.element);
       return;
     }
     this.tell(asked.map((kind, at) => ({ section: this.sections.get(kind), error: answers[at] })).filter(({ error }) => error instanceof Error), asked.length);
@@ -194,37 +196,27 @@ class Flows {
     const all = filled.reduce((sum, { items }) => sum + items.length, 0);
     this.filter.hidden = all <= AT_A_GLANCE && !this.careOnly.checked && !this.search.value;
     this.summary.show(filled.map(({ kind, items }) => kind.sum(items)), () => filled.map((section) => jump(section)));
-    this.sayNothing(sections, all);
+    const isKnown = sections.every(({ items }) => items);
+    this.sayNothing(sections.some(({ cards }) => cards.size), all, isKnown);
     for (const section of sections) {
       const was = section.how.hidden;
       section.how.hidden = !bare.includes(section);
       // Where there is nothing at all, how to begin is what one came for.
-      if (was && !section.how.hidden) section.how.open = !all;
+      if (was && !section.how.hidden) section.how.open = !all && isKnown;
     }
   }
 
-  sayNothing(sections, all) {
-    const isShown = sections.some(({ cards }) => cards.size);
-    this.nothing.show([isShown, all > 0, this.careOnly.checked], () => {
-      if (isShown) return [];
+  sayNothing(isShown, all, isKnown) {
+    const [care, text] = [this.careOnly.checked, this.search.value !== ""];
+    this.nothing.show([isShown, all > 0, isKnown, care, text], () => {
+      if (isShown || (!all && !isKnown)) return [];
       if (!all) return el("div.lead", {}, el("h2", {}, "Nothing moves by itself yet"), el("p.soft", {}, "Values can be fetched by the clock, keyspaces can follow others, and changes can be passed on. The operator's configuration file says so; no request can."));
       const clear = button("Show all", "", () => {
         this.search.value = "";
         this.careOnly.checked = false;
         this.draw();
       });
-      return this.careOnly.checked && !this.search.value ? empty("Nothing needs care", "Everything that moves by itself does so.", clear) : empty("No such name", "Nothing that is looked for has it.", clear);
-    });
-  }
-
-  /** Waits; ends with an AbortError when the view is left. */
-  pause(ms) {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, ms);
-      this.signal.addEventListener("abort", () => {
-        clearTimeout(timer);
-        reject(this.signal.reason);
-      }, { once: true });
+      return care && !text ? empty("Nothing needs care", "Everything that moves by itself does so.", clear) : empty("No such name", "Nothing that is looked for has it.", clear);
     });
   }
 

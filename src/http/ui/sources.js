@@ -91,7 +91,7 @@ class SourceCard extends Card {
     while (Date.now() < end && this.element.isConnected) {
       await this.view.load();
       if (this.item.state !== "running" && this.item.runs > before) return this.item;
-      await this.view.pause(ASK_AGAIN_MS);
+      await new Promise((resolve) => { setTimeout(resolve, ASK_AGAIN_MS); });
     }
     return null;
   }
