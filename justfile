@@ -57,6 +57,11 @@ sink-kills DATABASE *options: _binary
 hostile *options: _binary
     python3 -m live.hostile {{options}}
 
+# What keyspaces read through to: three databases that die, HTTPS, and a server that is gone for SECONDS under load
+read-through SECONDS="60": _binary
+    ./tests/run databases
+    python3 -m live.read_through --seconds {{SECONDS}}
+
 # schemathesis against the running server, longer than in tests/run
 contract N="300": _binary _environment
     {{python}} -m live.contract --examples {{N}}

@@ -65,8 +65,7 @@ impl Stage {
     /// Begins a read of `key` and returns once the source has been asked for it.
     async fn ask(&self, key: &'static str) -> (Reading, TcpStream) {
         let values = self.values().clone();
-        let reading = async move { values.read(key, Accepts::default).await };
-        let mut reading = tokio::spawn(reading);
+        let mut reading = tokio::spawn(read(values, key, Accepts::Anything));
         let accepted = tokio::select! {
             accepted = timeout(PATIENCE, self.source.accept()) => accepted,
             read = &mut reading => panic!("the source was not asked: {read:?}"),
@@ -86,6 +85,13 @@ impl Stage {
 }
 
 type Reading = tokio::task::JoinHandle<Result<Read, Refusal>>;
+
+/// Longer than whatever a read waits for: the source, then the disk.
+async fn read(values: Values, key: &str, accepts: Accepts) -> Result<Read, Refusal> {
+    let reading = values.read(key, || accepts);
+    let read = timeout(PATIENCE * 3, reading).await;
+    read.expect("a read ends")
+}
 
 async fn answer(mut asked: TcpStream, body: &str) {
     let len = body.len();
@@ -177,8 +183,9 @@ async fn what_left_by_itself_while_it_was_renewed_makes_way_for_what_was_fetched
     let stage = Stage::new().await;
     put(stage.values(), "a", b"old").await;
     let values = stage.values().clone();
-    let reading = tokio::spawn(async move { values.read("a", || Accepts::Fetched).await });
-    let (mut asked, _) = stage.source.accept().await.unwrap();
+    let reading = tokio::spawn(read(values, "a", Accepts::Fetched));
+    let accepted = timeout(PATIENCE, stage.source.accept()).await.unwrap();
+    let (mut asked, _) = accepted.unwrap();
     asked.read_u8().await.unwrap();
     // As it does when others need its room, or its time is over: nobody tells the flight.
     let unaware = unaware(stage.values());
