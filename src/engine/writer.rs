@@ -13,6 +13,9 @@ pub enum Writer<'a> {
     Client,
     /// The source of this name: it changes what it wrote itself, and writes keys that are absent.
     Source(&'a str),
+    /// Who keeps what was fetched because somebody asked for it: it changes what a client may, but nothing that waits to be passed
+    /// on, and of what it does nothing is passed on.
+    Fetch,
     /// Who follows somebody else, whose word counts here: it changes everything, and nothing is its own.
     Mirror,
 }

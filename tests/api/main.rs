@@ -54,6 +54,7 @@ mod sinks;
 mod sinks_ahead;
 mod sinks_behind;
 mod sinks_http;
+mod sinks_through;
 mod smartcore;
 mod sources;
 mod stopping;

@@ -142,13 +142,14 @@ impl Entries {
             content_type: facts.media_type,
             content_encoding: facts.content_encoding,
             owner: match facts.writer {
-                Writer::Client | Writer::Mirror => None,
+                Writer::Client | Writer::Fetch | Writer::Mirror => None,
                 Writer::Source(name) => Some(name),
             },
         };
         let lifetime = their_lifetime(facts.lifetime);
         Ok(Draft(match facts.writer {
             Writer::Client | Writer::Source(_) => self.store.draft(key, len, &meta, lifetime)?,
+            Writer::Fetch => self.store.fetched_draft(key, len, &meta, lifetime)?,
             Writer::Mirror => {
                 let now = None;
                 self.store.restored_draft(key, len, &meta, lifetime, now)?

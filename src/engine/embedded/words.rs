@@ -52,6 +52,7 @@ pub(super) fn their_writer(writer: Writer<'_>) -> standpipe_store::Writer<'_> {
     match writer {
         Writer::Client => standpipe_store::Writer::Client,
         Writer::Source(name) => standpipe_store::Writer::Source(name),
+        Writer::Fetch => standpipe_store::Writer::Fetch,
         Writer::Mirror => standpipe_store::Writer::Restore,
     }
 }

@@ -27,7 +27,7 @@ impl Through {
             media_type: MediaType::choose(value.media_type.as_deref(), &value.bytes),
             content_encoding: value.content_encoding.as_deref(),
             lifetime: lifetime.unwrap_or_default(),
-            writer: Writer::Client,
+            writer: Writer::Fetch,
         };
         let stored = match lifetime {
             None => None,
@@ -127,7 +127,7 @@ impl Through {
             let (entries, key) = (&values.entries, leader.key());
             let when = only_over(met);
             let until = entries.durability();
-            let deleted = entries.delete(key.as_bytes(), &when, Writer::Client, until);
+            let deleted = entries.delete(key.as_bytes(), &when, Writer::Fetch, until);
             match deleted.await {
                 Ok(Delete::Removed | Delete::Absent | Delete::Refused(None)) => {}
                 Ok(Delete::Refused(Some(_)) | Delete::Foreign(_)) => return Landing::Absent,

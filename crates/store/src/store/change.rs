@@ -10,7 +10,7 @@ use super::{Conditions, Core, Garbage, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
-use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES};
+use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES, Shard};
 use crate::record::{self, Lifetime, Meta, Parts, kind};
 use crate::watch::Change;
 
@@ -25,8 +25,8 @@ pub struct Draft {
     prefix: Vec<u8>,
     /// The time of its record.
     time_ms: u64,
-    /// Whether it comes out of a backup.
-    restores: bool,
+    /// Who puts it: [`Writer::Client`] also stands for the source that its entry names.
+    by: Writer<'static>,
 }
 
 impl Draft {
@@ -49,8 +49,8 @@ impl Draft {
         &self.entry
     }
 
-    pub(super) fn restores(&self) -> bool {
-        self.restores
+    pub(super) fn by(&self) -> Writer<'static> {
+        self.by
     }
 
     pub(super) fn entry_mut(&mut self) -> &mut Entry {
@@ -164,7 +164,25 @@ impl Store {
         let written_at_ms = written_at_ms.unwrap_or(u64::MAX);
         let draft = self.draft_at(key, value_len, meta, lifetime, written_at_ms)?;
         Ok(Draft {
-            restores: true,
+            by: Writer::Restore,
+            ..draft
+        })
+    }
+
+    /// The same for a value that was fetched because somebody asked for it: put by [`Writer::Fetch`].
+    ///
+    /// # Errors
+    /// As [`Store::draft`].
+    pub fn fetched_draft(
+        &self,
+        key: &[u8],
+        value_len: usize,
+        meta: &Meta<'_>,
+        lifetime: Lifetime,
+    ) -> Result<Draft, WriteError> {
+        let draft = self.draft(key, value_len, meta, lifetime)?;
+        Ok(Draft {
+            by: Writer::Fetch,
             ..draft
         })
     }
@@ -196,7 +214,7 @@ impl Store {
             entry,
             prefix,
             time_ms,
-            restores: false,
+            by: Writer::Client,
         })
     }
 
@@ -259,6 +277,11 @@ impl Store {
     }
 }
 
+/// Who has `key` where it waits to be passed on and `by` only repeats what others know: what a client put is newer than that.
+fn waiting(shard: &Shard, key: &[u8], by: Writer<'_>) -> Option<Holder> {
+    (by == Writer::Fetch && shard.is_marked(key)).then_some(Holder::Client)
+}
+
 impl Core {
     /// Gives the draft back where the keyspace was dropped or holds no room yet.
     fn put(
@@ -280,7 +303,9 @@ impl Core {
         let key = draft.entry.key();
         let found = shard.look_up(place.hash, key, || self.clock.now_ms());
         let (current, seen) = self.current(&found);
-        let refused = match self.foreign_to_draft(&found, &draft) {
+        let by = draft.by();
+        let foreign = || self.foreign_to_draft(&found, &draft);
+        let refused = match waiting(&shard, key, by).or_else(foreign) {
             Some(holder) => Some(Putted::Foreign(holder)),
             None => (!when.hold(current)).then_some(Putted::Refused { current }),
         };
@@ -292,7 +317,12 @@ impl Core {
             });
         }
         let created = current.is_none();
-        let pend = match Pend::mark(keyspace, &shard, key, Happens::Put) {
+        let happens = if by == Writer::Fetch {
+            Happens::Fetched
+        } else {
+            Happens::Put
+        };
+        let pend = match Pend::mark(keyspace, &shard, key, happens) {
             Ok(pend) => pend,
             Err(why) => return Err((draft, why.into())),
         };
@@ -336,7 +366,8 @@ impl Core {
         }
         let found = shard.look_up(place.hash, key, || time_ms);
         let (current, seen) = self.current(&found);
-        let refused = match self.foreign(&found, by) {
+        let foreign = || self.foreign(&found, by);
+        let refused = match waiting(&shard, key, by).or_else(foreign) {
             Some(holder) => Some(Deleted::Foreign(holder)),
             None if !when.hold(current) => Some(Deleted::Refused { current }),
             None => current.is_none().then_some(Deleted::Absent),
@@ -348,7 +379,12 @@ impl Core {
                 own: None,
             });
         }
-        let pend = Pend::mark(keyspace, &shard, key, Happens::Deleted)?;
+        let happens = if by == Writer::Fetch {
+            Happens::Fetched
+        } else {
+            Happens::Deleted
+        };
+        let pend = Pend::mark(keyspace, &shard, key, happens)?;
         let (code, payload) = Pend::in_front_of(pend.as_ref(), kind::DELETE, payload);
         let fields = (code, time_ms, level);
         let told = Change::delete(key);

@@ -15,6 +15,9 @@ pub enum Writer<'a> {
     Client,
     /// The source of this name: it changes what it wrote itself, and writes keys that are absent.
     Source(&'a str),
+    /// Who keeps what somebody asked for and was not there: it changes what a client may, but nothing that waits to be passed on,
+    /// and of what it does nothing is passed on. It only repeats what others know already.
+    Fetch,
     /// Who puts a backup back: it changes everything.
     Restore,
 }
@@ -36,27 +39,22 @@ impl Core {
             return None;
         };
         match by {
-            Writer::Client if !entry.is_owned() => None,
+            Writer::Client | Writer::Fetch if !entry.is_owned() => None,
             Writer::Restore => None,
-            Writer::Client | Writer::Source(_) => self.holder(entry, by),
+            Writer::Client | Writer::Fetch | Writer::Source(_) => self.holder(entry, by),
         }
     }
 
     /// The same for who puts `draft`.
     #[inline]
     pub(super) fn foreign_to_draft(&self, found: &Lookup<'_>, draft: &Draft) -> Option<Holder> {
-        if draft.restores() {
-            return self.foreign(found, Writer::Restore);
-        }
-        if !draft.entry().is_owned() {
-            return self.foreign(found, Writer::Client);
+        let by = draft.by();
+        if by != Writer::Client || !draft.entry().is_owned() {
+            return self.foreign(found, by);
         }
         let facts = draft.entry().facts(&self.contents.facts);
-        let by = facts
-            .owner
-            .as_deref()
-            .map_or(Writer::Client, Writer::Source);
-        self.foreign(found, by)
+        let owner = facts.owner.as_deref();
+        self.foreign(found, owner.map_or(Writer::Client, Writer::Source))
     }
 
     fn holder(&self, entry: &Entry, by: Writer<'_>) -> Option<Holder> {

@@ -1,11 +1,11 @@
 //! What becomes pending by what, and how it is passed on.
 
 use standpipe_store::{
-    Batched, Counted, Deletes, Failed, Increment, Lifetime, Meta, Operation, PendingError, Writer,
-    block_on,
+    Batched, Counted, Deleted, Deletes, Failed, Holder, Increment, Lifetime, Meta, Operation,
+    PendingError, Putted, Writer, block_on,
 };
 
-use crate::place::{LEVEL, NONE, NOW_MS, Place, SUMS, atomic, counting, latest, pairs};
+use crate::place::{LEVEL, NONE, NOW_MS, Place, SUMS, atomic, counting, latest, pairs, text};
 
 #[test]
 fn sums_are_made_by_increments_alone_and_changed_by_nothing_else() {
@@ -246,4 +246,59 @@ fn deletions_mark_only_where_they_are_passed_on_and_a_new_expiry_never_does() {
         );
         assert_eq!(gone.len(), expected.len());
     }
+}
+
+#[test]
+fn what_is_fetched_becomes_pending_of_nothing_and_leaves_alone_what_is() {
+    let mut place = Place::new(latest(Deletes::Propagate));
+    let keyspace = place.keyspace();
+    let fetch = |place: &Place, key: &str| {
+        let (store, meta) = (place.store(), Meta::of_type(Meta::TEXT));
+        let mut draft = store
+            .fetched_draft(key.as_bytes(), 3, &meta, Lifetime::FOREVER)
+            .unwrap();
+        draft.fill(|place| place.copy_from_slice(b"old"));
+        block_on(store.put(&keyspace, draft, &NONE, LEVEL))
+            .unwrap()
+            .outcome
+    };
+    let forget = |place: &Place, key: &str| {
+        let by = Writer::Fetch;
+        let delete = place
+            .store()
+            .delete(&keyspace, key.as_bytes(), &NONE, by, LEVEL);
+        block_on(delete).unwrap().outcome
+    };
+    let value = |place: &Place, key: &str| {
+        let found = place.store().get(&keyspace, key.as_bytes());
+        found.entry.map(|entry| text(entry.value()))
+    };
+    let stored = |putted: &Putted| matches!(putted, Putted::Stored { .. });
+
+    assert!(stored(&fetch(&place, "k")));
+    assert_eq!(forget(&place, "k"), Deleted::Removed);
+    assert!(stored(&fetch(&place, "k")));
+    assert_eq!(place.pending(""), pairs(&[]));
+
+    // In the current generation, in the frozen one, and where what waits is a deletion.
+    place.put("k", "new");
+    place.put("gone", "new");
+    place.delete("gone");
+    for _ in 0..2 {
+        assert_eq!(fetch(&place, "k"), Putted::Foreign(Holder::Client));
+        assert_eq!(forget(&place, "k"), Deleted::Foreign(Holder::Client));
+        assert_eq!(fetch(&place, "gone"), Putted::Foreign(Holder::Client));
+        assert_eq!(value(&place, "k").as_deref(), Some("new"));
+        assert_eq!(value(&place, "gone"), None);
+        place.freeze().unwrap();
+    }
+    let passed = pairs(&[("gone", "gone"), ("k", "new")]);
+    assert_eq!(place.frozen(1), passed);
+    assert!(place.drop_generation(1).is_some());
+    assert!(stored(&fetch(&place, "k")));
+    assert_eq!(forget(&place, "k"), Deleted::Removed);
+    assert_eq!(place.pending(""), pairs(&[]));
+    drop(keyspace);
+    place.restarts();
+    assert_eq!(place.pending(""), pairs(&[]));
 }

@@ -129,6 +129,12 @@ impl Shard {
         outbox.map_or(0, |outbox| wide(outbox.of(open).len()))
     }
 
+    /// Whether the latest of a key is to be passed on, now or as part of a generation that is frozen.
+    pub(crate) fn is_marked(&self, key: &[u8]) -> bool {
+        let outbox = self.outbox.as_ref();
+        outbox.is_some_and(|outbox| outbox.marks(key))
+    }
+
     /// Makes something pending, unless something newer is. Whether the key had no row before.
     pub(crate) fn pend(&mut self, open: Open, hash: u32, key: &[u8], row: Row) -> bool {
         let rows = self.outbox().of_mut(open);
@@ -585,13 +591,6 @@ mod tests {
             assert_eq!(held.unwrap_or_default(), held_expiry);
             let marked = |slot: &u32| shard.entry(*slot).is_some_and(|it| !it.is_tombstone());
             assert!(outbox.is_none_or(|outbox| outbox.held.iter().all(marked)));
-        }
-    }
-
-    impl Shard {
-        fn is_marked(&self, key: &[u8]) -> bool {
-            let outbox = self.outbox.as_ref();
-            outbox.is_some_and(|outbox| outbox.marks(key))
         }
     }
 

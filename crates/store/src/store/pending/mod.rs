@@ -41,6 +41,8 @@ pub(super) enum Happens {
     Counted(i64),
     /// A client, or a source, removes it.
     Deleted,
+    /// It is put or removed because others said so: there is nothing to pass on.
+    Fetched,
 }
 
 /// Why nothing may become pending of a key.
@@ -60,6 +62,7 @@ pub(super) fn pended(
 ) -> Result<Option<Pended<i64>>, SumOverflows> {
     let marks = match (ledger.pending(), happens) {
         (Pending::None, _)
+        | (_, Happens::Fetched)
         | (Pending::Sums { .. }, Happens::Put | Happens::Deleted | Happens::Counted(0)) => false,
         (Pending::Sums { .. }, Happens::Counted(by)) => {
             let sum = match shard.row(Open::Current, key).map(|row| row.pended) {
