@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+use super::pages::Pages;
 use super::{FactsTable, Map, Shard, cost};
 use crate::int::{narrow, wide};
 use crate::options::{Durability, Eviction, Policy};
@@ -180,6 +181,8 @@ pub(crate) struct Keyspaces {
     seed: u64,
     /// What the largest entry costs.
     largest: u64,
+    /// The pages of memory of all entries.
+    pages: Arc<Pages>,
 }
 
 /// What an id stands for.
@@ -197,12 +200,14 @@ impl Keyspaces {
             shards: shards.clamp(1, 1 << 16).next_power_of_two(),
             seed,
             largest,
+            pages: Arc::default(),
         }
     }
 
     /// A keyspace that nobody knows yet, with the shards that its policy asks for.
     pub(crate) fn make(&self, record: &KeyspaceRecord, make: impl Fn() -> Shard) -> Arc<Keyspace> {
         let shards = self.shards_of(&record.policy);
+        let make = || make().counted_in(&self.pages);
         Arc::new(Keyspace::new(record, Map::new(shards, self.seed, make)))
     }
 

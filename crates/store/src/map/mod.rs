@@ -11,7 +11,9 @@ mod eviction;
 mod facts;
 mod index;
 mod keyspace;
+mod pages;
 mod shard;
+mod slots;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 

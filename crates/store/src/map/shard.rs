@@ -4,6 +4,7 @@
 //! change a shard through one function, [`Shard::apply`]. It knows neither the log nor clocks.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -12,7 +13,9 @@ use super::effect::{Effect, Lookup};
 use super::entry::Entry;
 use super::eviction::Sieve;
 use super::index::{Index, keys_of};
-use crate::int::{index, slot32, wide};
+use super::pages::{Pages, Sparse};
+use super::slots::Slots;
+use crate::int::wide;
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +42,7 @@ struct Mark {
 /// What a flush takes out, to be freed without any lock.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    _slots: Vec<Option<Entry>>,
+    _slots: Slots,
     expiry: BTreeSet<(u64, u32)>,
     /// Entries that were live, the expired ones included.
     live: u64,
@@ -58,7 +61,7 @@ impl Drained {
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     table: HashTable<Bucket>,
-    slots: Vec<Option<Entry>>,
+    slots: Slots,
     free: Vec<u32>,
     index: Index,
     /// While loading, keys are not put into the index one by one; [`Shard::finish_loading`] sorts them.
@@ -82,16 +85,16 @@ pub(crate) struct Shard {
     pub(super) pinned: u64,
     /// The most that it may cost.
     pub(super) share: Option<u64>,
-    /// What has gone, but by the hand of the order, since everything was last copied to another place.
-    pub(super) vacated: u64,
-    /// The next slot to be copied, where that is going on.
-    pub(super) tidied: Option<u32>,
+    /// What may be spent on moving who stays, in bytes, as [`Shard::tidy`] counts: whatever goes adds to it.
+    pub(super) credit: u64,
+    /// The next slot to be looked at for that.
+    pub(super) tidied: u32,
     /// Who leaves when room is needed; only where somebody may.
     pub(super) sieve: Option<Box<Sieve>>,
 }
 
-/// Allocations above this have pages of their own, or share them with few.
-const SHARED_PAGES: u64 = 16 << 10;
+/// So many bytes may be spent on moving who stays for each that comes or goes.
+const CREDIT: u64 = 2;
 
 /// Whether an entry may leave for room. A mark of a deletion stands for a promise; what a source wrote is not ours.
 fn may_leave(entry: &Entry) -> bool {
@@ -105,9 +108,15 @@ impl Shard {
         Self {
             loading: true,
             table: HashTable::with_capacity(entries),
-            slots: Vec::with_capacity(entries),
+            slots: Slots::with_capacity(entries),
             ..Self::default()
         }
+    }
+
+    /// The same, with its entries counted in `pages`; only while none is there.
+    pub(super) fn counted_in(mut self, pages: &Arc<Pages>) -> Self {
+        self.slots.count_in(pages);
+        self
     }
 
     pub(super) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
@@ -121,7 +130,7 @@ impl Shard {
     }
 
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.slots.get(index(slot)).and_then(Option::as_ref)
+        self.slots.get(slot)
     }
 
     /// What is known about `key`, which counts as asking for it. The time is asked for only where the entry expires.
@@ -191,14 +200,7 @@ impl Shard {
     }
 
     fn insert(&mut self, hash: u32, entry: Entry) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            if self.slots.len() == self.slots.capacity() {
-                // Doubling would leave up to eight bytes of air for each entry.
-                self.slots.reserve_exact(self.slots.len() / 8 + 16);
-            }
-            self.slots.push(None);
-            slot32(self.slots.len() - 1)
-        });
+        let slot = self.free.pop().unwrap_or_else(|| self.slots.grow());
         self.count_in(slot, &entry);
         if let Some(sieve) = &mut self.sieve
             && may_leave(&entry)
@@ -208,9 +210,7 @@ impl Shard {
         if !self.loading {
             self.index.insert(slot, entry.key(), keys_of(&self.slots));
         }
-        if let Some(place) = self.slots.get_mut(index(slot)) {
-            *place = Some(entry);
-        }
+        drop(self.slots.put(slot, entry));
         self.table
             .insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| {
                 Bucket::spread(bucket.hash)
@@ -218,7 +218,7 @@ impl Shard {
     }
 
     fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
-        let old = self.slots.get_mut(index(slot)).and_then(Option::take);
+        let old = self.slots.take(slot);
         // Out before in: both may expire at the same moment, in the same slot.
         if let Some(old) = &old {
             self.count_out(slot, old);
@@ -233,32 +233,30 @@ impl Shard {
                 (false, false) => {}
             }
         }
-        if let Some(place) = self.slots.get_mut(index(slot)) {
-            *place = Some(entry);
-        }
+        drop(self.slots.put(slot, entry));
         old
     }
 
     /// How many slots there are, the empty ones included.
-    pub(super) fn slot_count(&self) -> u32 {
-        slot32(self.slots.len())
+    pub(super) fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Copies an entry to another place in memory, unless it is so large that it shares none. Returns what was there.
-    pub(super) fn renew(&mut self, slot: u32) -> Option<Entry> {
-        let place = self.slots.get_mut(index(slot))?.as_mut()?;
-        (place.footprint() <= SHARED_PAGES).then(|| std::mem::replace(place, place.copied()))
+    /// Which pages of memory should be left, where so many are so empty that it matters.
+    pub(super) fn sparse(&self) -> Option<Sparse> {
+        self.slots.sparse()
+    }
+
+    /// Copies an entry to another place in memory, where it lies in a page that should be left. Returns what was there.
+    pub(super) fn renew(&mut self, slot: u32, most: Sparse) -> Option<Entry> {
+        self.slots.renew(slot, most)
     }
 
     pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
         if let Some(sieve) = &mut self.sieve {
             sieve.remove(slot);
         }
-        if let Some(key) = self
-            .slots
-            .get(index(slot))
-            .and_then(Option::as_ref)
-            .map(Entry::key)
+        if let Some(key) = self.slots.get(slot).map(Entry::key)
             && !self.loading
         {
             self.index.remove(key, keys_of(&self.slots));
@@ -269,7 +267,7 @@ impl Shard {
         if let Ok(bucket) = found {
             bucket.remove();
         }
-        let old = self.slots.get_mut(index(slot)).and_then(Option::take);
+        let old = self.slots.take(slot);
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
@@ -280,6 +278,7 @@ impl Shard {
     fn count_in(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used += cost;
+        self.earn(cost);
         if entry.is_tombstone() {
             self.mark_bytes += cost;
         } else {
@@ -294,10 +293,14 @@ impl Shard {
         }
     }
 
+    fn earn(&mut self, cost: u64) {
+        self.credit = (self.credit + CREDIT * cost).min(self.share.unwrap_or(0));
+    }
+
     fn count_out(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used -= cost;
-        self.vacated += cost;
+        self.earn(cost);
         if entry.is_tombstone() {
             self.mark_bytes -= cost;
         } else {
@@ -358,19 +361,16 @@ impl Shard {
         let loading = self.loading;
         let mut old = std::mem::take(self);
         self.share = old.share;
+        self.slots = old.slots.another();
         self.sieve = old.sieve.take().map(|_| Box::default());
         self.loading = loading;
         self.mark = revision;
         self.newest = newest.max(revision);
         if newest > revision {
             for bucket in &old.table {
-                let place = old.slots.get_mut(index(bucket.slot));
-                let kept = place.filter(|place| {
-                    place
-                        .as_ref()
-                        .is_some_and(|entry| entry.revision() > revision)
-                });
-                if let Some(entry) = kept.and_then(Option::take) {
+                let newer = |entry: &Entry| entry.revision() > revision;
+                let kept = old.slots.get(bucket.slot).is_some_and(newer);
+                if kept && let Some(entry) = old.slots.take(bucket.slot) {
                     old.live -= u64::from(!entry.is_tombstone());
                     if let Some(at) = entry.expires_at_ms() {
                         old.expiry.remove(&(at, bucket.slot));
@@ -408,18 +408,13 @@ impl Shard {
     pub(super) fn take_all(&mut self) -> (impl Iterator<Item = Entry> + use<>, u64) {
         self.purge(u64::MAX);
         let old = std::mem::take(self);
-        (old.slots.into_iter().flatten(), old.mark)
+        (old.slots.into_entries(), old.mark)
     }
 
     /// Sorts the keys of a loaded shard and ends the loading.
     pub(crate) fn finish_loading(&mut self) {
         self.purge(u64::MAX);
-        let slots = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, place)| place.is_some());
-        let slots: Vec<u32> = slots.map(|(slot, _)| slot32(slot)).collect();
+        let slots: Vec<u32> = self.slots.iter().map(|(slot, _)| slot).collect();
         self.index = Index::build(&slots, keys_of(&self.slots));
         self.loading = false;
     }
@@ -445,11 +440,9 @@ impl Shard {
 
     /// Revision and slot of what may leave for room, what was written first in front.
     pub(super) fn evictable_by_age(&self) -> Vec<(u64, u32)> {
-        let slots = self.slots.iter().enumerate();
-        let there = slots.filter_map(|(slot, place)| place.as_ref().map(|entry| (slot, entry)));
+        let there = self.slots.iter().filter(|(_, entry)| may_leave(entry));
         let mut found: Vec<_> = there
-            .filter(|(_, entry)| may_leave(entry))
-            .map(|(slot, entry)| (entry.revision(), slot32(slot)))
+            .map(|(slot, entry)| (entry.revision(), slot))
             .collect();
         found.sort_unstable();
         found
@@ -462,8 +455,8 @@ impl Shard {
 
     /// Numbers about this shard at `now_ms`.
     pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
-        let table = self.table.capacity() * (size_of::<Bucket>() + 1)
-            + self.slots.capacity() * size_of::<Option<Entry>>();
+        let table =
+            self.table.capacity() * (size_of::<Bucket>() + 1) + self.slots.footprint();
         let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
         ShardStats {
             live: self.live_at(now_ms),
@@ -584,7 +577,7 @@ mod tests {
             Lookup::Absent { seen: 0 }
         ));
         assert_eq!(shard.stats(0).live, 0);
-        assert!(shard.slots.iter().all(Option::is_none));
+        assert_eq!(shard.slots.iter().count(), 0);
     }
 
     #[test]

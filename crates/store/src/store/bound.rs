@@ -282,6 +282,11 @@ impl Core {
         if needs.iter().any(hopeless) {
             room = Room::Full;
         }
+        for number in sums.keys() {
+            if let Some(shard) = locked.get_mut(number) {
+                shard.tidy(&mut left.victims);
+            }
+        }
         for (number, need) in needs {
             if let (Room::Made, Some(shard)) = (room, locked.get_mut(number)) {
                 room = self.make_room(keyspace, shard, &need, spare, &mut left);
@@ -336,6 +341,13 @@ impl Core {
                 Err(NotMade::Refused(WriteError::KeyspaceFull { limit }))
             }
         }
+    }
+
+    /// Moves a few entries of a shard together in memory.
+    pub(super) fn tidy(&self, shard: &mut Shard) -> Left<'_> {
+        let mut left = Left::nothing();
+        shard.tidy(&mut left.victims);
+        left
     }
 
     /// Lets up to `keys` entries leave a shard that costs more than it may. How many bytes the next key has, where there is

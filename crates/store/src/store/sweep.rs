@@ -1,5 +1,5 @@
-//! The sweep: removes what has expired, makes keyspaces fit whose bound was lowered, drops marks of deletions that are
-//! durable. In small steps, each one lock and one record, shard after shard, so that whoever comes in between waits for one
+//! The sweep: removes what has expired, makes keyspaces fit whose bound was lowered, moves entries together in memory where
+//! much has gone, drops marks of deletions that are durable. In small steps, each one lock and one record, shard after shard, so that whoever comes in between waits for one
 //! step at most; and with pauses as long as the steps, so that the rest of the machine is not behind it for seconds.
 
 use std::sync::atomic::Ordering;
@@ -73,7 +73,7 @@ impl Core {
 
     fn sweep_step(&self, keyspace: &Keyspace, shard: usize) -> Step {
         let held = keyspace.map.read(shard);
-        let over = held.is_over();
+        let (over, untidy) = (held.is_over(), held.is_untidy());
         let now_ms = self.clock.now_ms();
         let mut bytes = 0;
         let most = self.expiry_bytes();
@@ -89,6 +89,12 @@ impl Core {
             self.expire_some(keyspace, shard, now_ms, due)
         } else if over {
             self.fit_some(keyspace, shard)
+        } else if untidy {
+            let mut held = keyspace.map.write(shard);
+            let left = self.tidy(&mut held);
+            drop(held);
+            drop(left);
+            Step::More
         } else {
             Step::Done
         }

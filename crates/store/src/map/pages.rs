@@ -1,0 +1,232 @@
+//! How full the pages of memory are in which entries lie, so that who stays can move out of those that most have left.
+//!
+//! An allocator hands out the blocks of one size from a page of their own, and gives a page back when its last block is free.
+//! Where sizes drift, each page that nearly all have left is kept by a few, and the process takes far more than its entries
+//! do. Here is counted what lies in each page, by the address of an entry alone: a look costs no more than that.
+//!
+//! ```text
+//! a page is 64 KiB for blocks up to 8 KiB, 512 KiB for blocks up to 64 KiB (mimalloc); larger blocks have their own
+//! ```
+//!
+//! Nothing depends on that being so: with other pages the figure is coarser, and other entries move. There is one allocator
+//! for all, so all keyspaces of a store are counted together. It knows entries, but neither shards nor who may leave.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::Entry;
+use super::cost::size_class;
+use crate::int::low32;
+
+/// Of two to the power of this are the pages of small blocks.
+const SMALL: u32 = 16;
+/// The largest block that is small.
+const SMALL_BLOCK: u64 = 8 << 10;
+/// The same of blocks of a middle size.
+const MIDDLE: u32 = 19;
+const MIDDLE_BLOCK: u64 = 64 << 10;
+/// Of two to the power of this are the parts of memory that are counted together.
+const PART: u32 = 30;
+/// How many parts are told apart. An address beyond that shares the counter of one before it, and both look fuller than they are.
+const PARTS: usize = 256;
+/// Counters of a part.
+const COUNTERS: usize = 1 << (PART - SMALL);
+
+/// Pages are wasteful where they are larger than what lies in them by more than a part of that, ...
+const WASTE: u64 = 20;
+/// ... and by more than these bytes.
+const WASTE_BYTES: u64 = 1 << 20;
+/// A page is sparse where it holds less than an average page does; with less than so many hundredths of what it could hold it
+/// always is, ...
+const SPARSE: u64 = 75;
+/// ... with more than so many never.
+const FULL: u64 = 90;
+
+/// The pages.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// What lies in each page, in parts of [`WHOLE`]; the counter of a page is that of its first 64 KiB.
+    parts: OnceLock<Box<[OnceLock<Part>]>>,
+    /// Bytes of the pages in which anything lies.
+    spanned: AtomicU64,
+    /// Bytes of what lies in them.
+    filled: AtomicU64,
+}
+
+type Part = Box<[AtomicU32]>;
+
+/// What a full page holds, in its counter.
+const WHOLE: u32 = 1 << SMALL;
+
+/// What an entry means for its page.
+#[derive(Debug, Clone, Copy)]
+struct Lot {
+    /// The page begins at this address.
+    page: usize,
+    /// Two to the power of this is the size of the page.
+    size: u32,
+    bytes: u64,
+    /// What the entry takes of the page, in parts of [`WHOLE`].
+    share: u32,
+}
+
+impl Lot {
+    /// `None` where the entry has pages of its own.
+    fn of(entry: &Entry) -> Option<Self> {
+        let bytes = size_class(entry.footprint());
+        let size = match bytes {
+            ..=SMALL_BLOCK => SMALL,
+            ..=MIDDLE_BLOCK => MIDDLE,
+            _ => return None,
+        };
+        Some(Self {
+            page: entry.address() >> size << size,
+            size,
+            bytes,
+            share: low32(bytes >> (size - SMALL)),
+        })
+    }
+}
+
+/// What a page holds at most, in parts of [`WHOLE`], if who lies in it should move.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sparse(u32);
+
+impl Pages {
+    fn counter(&self, address: usize) -> &AtomicU32 {
+        let parts = self
+            .parts
+            .get_or_init(|| (0..PARTS).map(|_| OnceLock::new()).collect());
+        let part = parts
+            .get((address >> PART) % PARTS)
+            .expect("a number below PARTS is one of the parts");
+        let counters = part.get_or_init(|| (0..COUNTERS).map(|_| AtomicU32::new(0)).collect());
+        counters
+            .get((address >> SMALL) % COUNTERS)
+            .expect("a number below COUNTERS is one of a part's counters")
+    }
+
+    /// Counts an entry that is kept from now on.
+    pub(super) fn enter(&self, entry: &Entry) {
+        let Some(lot) = Lot::of(entry) else {
+            return;
+        };
+        self.filled.fetch_add(lot.bytes, Ordering::Relaxed);
+        let counter = self.counter(lot.page);
+        if counter.fetch_add(lot.share, Ordering::Relaxed) == 0 {
+            self.spanned.fetch_add(1 << lot.size, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts an entry no longer that was counted.
+    pub(super) fn leave(&self, entry: &Entry) {
+        let Some(lot) = Lot::of(entry) else {
+            return;
+        };
+        self.filled.fetch_sub(lot.bytes, Ordering::Relaxed);
+        let counter = self.counter(lot.page);
+        if counter.fetch_sub(lot.share, Ordering::Relaxed) == lot.share {
+            self.spanned.fetch_sub(1 << lot.size, Ordering::Relaxed);
+        }
+    }
+
+    /// Which pages should be left, where so many are so empty that it matters.
+    pub(super) fn sparse(&self) -> Option<Sparse> {
+        let filled = self.filled.load(Ordering::Relaxed);
+        let spanned = self.spanned.load(Ordering::Relaxed);
+        let wasted = spanned.saturating_sub(filled);
+        let wasteful = wasted > filled / WASTE + WASTE_BYTES;
+        let average = filled / (spanned >> SMALL).max(1);
+        let whole = u64::from(WHOLE);
+        let most = average.clamp(whole * SPARSE / 100, whole * FULL / 100);
+        wasteful.then(|| Sparse(low32(most)))
+    }
+
+    /// Whether an entry that is counted lies in such a page.
+    pub(super) fn is_sparse(&self, entry: &Entry, most: Sparse) -> bool {
+        // Most are told by their address: no look at the entry, which seldom is in a cache.
+        let address = entry.address();
+        let middle = address >> MIDDLE << MIDDLE;
+        let held = |address| self.counter(address).load(Ordering::Relaxed);
+        let holds = Some(held(address)).filter(|holds| *holds > 0);
+        let holds = holds.unwrap_or_else(|| held(middle));
+        holds < most.0
+            && Lot::of(entry).is_some_and(|lot| {
+                // What is left over at the end of a page takes no further entry.
+                let fits = u64::from(WHOLE.saturating_sub(lot.share));
+                u64::from(held(lot.page)) < fits * FULL / 100
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::FactsTable;
+    use crate::record::{Meta, Parts};
+
+    fn entry(len: usize) -> Entry {
+        let parts = Parts {
+            key: b"key",
+            meta: Meta::of_type(Meta::TEXT),
+            expires_at_ms: None,
+            created_at_ms: 1,
+        };
+        Entry::reserve(&parts, len, &FactsTable::new())
+    }
+
+    fn counted(pages: &Pages) -> (u64, u64) {
+        let [filled, spanned] =
+            [&pages.filled, &pages.spanned].map(|one| one.load(Ordering::Relaxed));
+        (filled, spanned)
+    }
+
+    /// Counts `count` entries of about `len` bytes.
+    fn fill(pages: &Pages, count: usize, len: usize) -> Vec<Entry> {
+        let entries: Vec<_> = (0..count).map(|_| entry(len)).collect();
+        entries.iter().for_each(|entry| pages.enter(entry));
+        entries
+    }
+
+    #[test]
+    fn what_lies_there_is_counted_and_what_has_left_is_not() {
+        let pages = Pages::default();
+        let entries = fill(&pages, 5_000, 980);
+        let larger = fill(&pages, 100, 30_000);
+        let own = fill(&pages, 3, 100_000);
+        let (filled, spanned) = counted(&pages);
+        assert_eq!(filled, 5_000 * 1_024 + 100 * 32_768);
+        assert!(spanned > 5_000 * 1_000 + 100 * 30_000, "{spanned}");
+        for entry in entries.iter().chain(&larger).chain(&own) {
+            pages.leave(entry);
+        }
+        assert_eq!(counted(&pages), (0, 0));
+    }
+
+    #[test]
+    fn pages_that_most_have_left_are_sparse_and_full_ones_are_not() {
+        let pages = Pages::default();
+        let entries = fill(&pages, 8_000, 980);
+        let sparse = pages.sparse();
+        let full = |sparse| entries.iter().filter(|one| !pages.is_sparse(one, sparse)).count();
+        assert!(sparse.is_none_or(|sparse| full(sparse) > 7_000), "{sparse:?}");
+        for (n, entry) in entries.iter().enumerate() {
+            if n % 4 != 0 {
+                pages.leave(entry);
+            }
+        }
+        let sparse = pages.sparse().unwrap();
+        let left = entries.iter().step_by(4);
+        assert_eq!(left.filter(|one| !pages.is_sparse(one, sparse)).count(), 0);
+    }
+
+    #[test]
+    fn a_little_waste_is_no_reason_to_move() {
+        let pages = Pages::default();
+        assert!(pages.sparse().is_none());
+        // Each in a page of its own, or nearly.
+        let entries = fill(&pages, 10, 5_000);
+        assert!(pages.sparse().is_none(), "{:?}", counted(&pages));
+        drop(entries);
+    }
+}
