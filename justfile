@@ -33,6 +33,7 @@ real-input N="20000": _binary
 full-disk: _binary
     python3 -m live.full_disk --kind ext4
     python3 -m live.full_disk --kind tmpfs
+    python3 -m live.full_disk_mirror
 
 # Power cuts on ext4 and XFS, N on each (needs root, xfsprogs)
 power-cut N="20" *options: _binary

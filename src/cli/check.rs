@@ -8,7 +8,7 @@ use clap::Args;
 use standpipe_store::Progress;
 
 use super::{Exit, Failure, directory, print, progress, tell};
-use crate::config::Config;
+use crate::config::{Config, yaml_name};
 use crate::tls::Tls;
 
 /// What `check` is told.
@@ -59,7 +59,7 @@ fn effective(config: &Config) -> String {
     let mut text = String::new();
     let mut open: Vec<&str> = Vec::new();
     for (path, given) in config.effective() {
-        let mut steps: Vec<&str> = path.split('.').collect();
+        let mut steps: Vec<&str> = path.names().collect();
         let name = steps.pop().unwrap_or_default();
         let shared = open
             .iter()
@@ -67,18 +67,12 @@ fn effective(config: &Config) -> String {
             .take_while(|(one, other)| one == other)
             .count();
         for (depth, section) in steps.iter().enumerate().skip(shared) {
-            line(&mut text, depth, &format!("{}:", scalar(section)), None);
+            line(&mut text, depth, &format!("{}:", yaml_name(section)), None);
         }
-        let value = match path {
-            "server.allowed_hosts" | "access.cors.allow_origins" => list(&given.text),
-            // It is YAML already: hashes, never tokens.
-            "access.tokens" => given.text.clone(),
-            _ => scalar(&given.text),
-        };
         line(
             &mut text,
             steps.len(),
-            &format!("{name}: {value}"),
+            &format!("{}: {}", yaml_name(name), given.yaml()),
             Some(&given.origin.to_string()),
         );
         open = steps;
@@ -96,28 +90,4 @@ fn line(text: &mut String, depth: usize, words: &str, origin: Option<&str>) {
 
 fn append(text: &mut String, line: fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("writing to a String cannot fail");
-}
-
-fn list(items: &str) -> String {
-    let items: Vec<String> = items
-        .split(',')
-        .filter(|item| !item.is_empty())
-        .map(scalar)
-        .collect();
-    format!("[{}]", items.join(", "))
-}
-
-/// Plain where every YAML reader agrees that it is that text, else quoted.
-fn scalar(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '_' | '-');
-    let words = ["null", "true", "false", "yes", "no", "on", "off"];
-    let other = words.iter().any(|word| word.eq_ignore_ascii_case(text))
-        || (text.contains('.') && text.parse::<f64>().is_ok());
-    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') && !other {
-        text.to_owned()
-    } else if text.chars().any(char::is_control) {
-        format!("{text:?}")
-    } else {
-        format!("'{}'", text.replace('\'', "''"))
-    }
 }

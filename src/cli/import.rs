@@ -9,8 +9,8 @@ use std::sync::Arc;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 use standpipe_store::{
-    Clock, Conditions, Durability, Keyspace, KeyspaceError, Level, Meta, Policy, Store, WriteError,
-    block_on,
+    Clock, Conditions, Durability, Keyspace, KeyspaceError, Level, Lifetime, Meta, Policy, Store,
+    WriteError, block_on,
 };
 
 use super::directory::DEFAULT;
@@ -410,11 +410,11 @@ impl<'a> Importer<'a> {
         let failed = |error| refused(at, &error);
         let mut draft = self
             .store
-            .draft_written_at(
+            .restored_draft(
                 key,
                 value.len(),
                 &meta(item),
-                item.expires_at_ms,
+                Lifetime::until(item.expires_at_ms),
                 item.created_at_ms,
             )
             .map_err(failed)?;

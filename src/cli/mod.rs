@@ -36,7 +36,8 @@ use crate::config::{self, Reader, Surroundings};
     about = "A durable key-value and cache service over plain HTTP",
     after_help = "Without a command it serves. Settings come from flags, else from variables such as \
                   STANDPIPE_SERVER__ENDPOINT, else from the configuration file; `standpipe check` prints what holds.",
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    args_override_self = true
 )]
 struct CommandLine {
     #[command(flatten)]
@@ -45,7 +46,8 @@ struct CommandLine {
     command: Option<Command>,
 }
 
-/// The flags that every command takes. The short ones are those of cachepump, and work as Go's flags do: `-e=x`, `--e x`.
+/// The flags that every command takes. The short ones are those of cachepump, and work as Go's flags do: `-e=x`,
+/// `--e x`, and of several the last one counts.
 #[derive(Args, Debug)]
 struct Flags {
     /// Where to listen, host:port; `:8080` is all interfaces (server.endpoint)

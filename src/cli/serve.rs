@@ -59,7 +59,7 @@ impl Source for Again {
 fn words(config: &Config) -> Words {
     config
         .effective()
-        .map(|(path, given)| (path.to_owned(), given.text.clone()))
+        .map(|(path, given)| (path.to_string(), given.words()))
         .collect()
 }
 

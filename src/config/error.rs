@@ -93,6 +93,35 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The same where the file is known anyway: with the line alone.
+    pub(super) fn by_line(&self) -> String {
+        let whole = self.to_string();
+        let Some(origin) = self.origin() else {
+            return whole;
+        };
+        match (origin, whole.strip_prefix(&format!("{origin}: "))) {
+            (Origin::File { line, .. }, Some(rest)) => format!("line {line}: {rest}"),
+            (_, Some(rest)) => rest.to_owned(),
+            (_, None) => whole,
+        }
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Unreadable { .. } => None,
+            Self::Malformed { origin, .. }
+            | Self::Duplicate { origin, .. }
+            | Self::Unknown { origin, .. }
+            | Self::NotBuilt { origin, .. }
+            | Self::FileOnly { origin, .. }
+            | Self::Value { origin, .. }
+            | Self::Tokens { origin, .. }
+            | Self::NotText { origin } => Some(origin),
+        }
+    }
+}
+
 fn spaced(path: &str) -> String {
     if path.is_empty() {
         String::new()

@@ -1,21 +1,34 @@
-//! From the words of `keyspaces` to policies, each checked and whole. It must not know what is in the store: whether a
-//! policy fits the data that is there is found out when it is applied.
+//! From the words of `keyspaces` to policies, each checked and whole, and to what moves in and out of each keyspace by itself.
+//! It must not know what is in the store: whether a policy fits the data that is there is found out when it is applied.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::layers::{Given, Origin};
-use super::options::Wordbook;
-use super::said::{self, PROPERTIES};
+use super::layers::Block;
+use super::movement::{self, Bounds};
+use super::path::SettingPath;
+use super::section::{Notes, Section, Strictness};
 use super::value;
-use crate::server::{Durability, Eviction, Policy, is_keyspace_name};
+use crate::server::{self, Durability, Eviction, Policy, is_keyspace_name};
 
 /// The keyspace that always exists.
 const DEFAULT: &str = "default";
 
 /// A hundred years of 365.25 days, as long as a request may ask for.
 const CENTURY: Duration = Duration::from_hours(36_525 * 24);
+
+/// What a file can say about a keyspace.
+const PROPERTIES: &[&str] = &[
+    "ttl",
+    "max_bytes",
+    "eviction",
+    "durability",
+    "client_max_age",
+    "source",
+    "mirror",
+    "sink",
+];
 
 /// The words of a durability.
 const DURABILITIES: &[(&str, Durability)] = &[
@@ -24,122 +37,114 @@ const DURABILITIES: &[(&str, Durability)] = &[
     ("memory", Durability::Memory),
 ];
 
-/// The policy of every keyspace that is named, by name.
+/// Reads every keyspace that is named into `options`.
 pub(super) fn check(
-    words: &Wordbook<'_>,
-    named: &BTreeMap<String, Origin>,
-    limit: usize,
-) -> Result<Vec<(String, Policy)>, ConfigError> {
-    let mut policies = Vec::new();
-    for (name, origin) in named {
+    named: &BTreeMap<String, Block>,
+    bounds: &Bounds<'_>,
+    options: &mut server::Options,
+    notes: &mut Notes,
+) -> Result<(), ConfigError> {
+    let limit = bounds.limits.keyspaces;
+    let others = usize::from(!named.contains_key(DEFAULT));
+    for (index, (name, block)) in named.iter().enumerate() {
         let refused = |problem| ConfigError::Value {
-            origin: origin.clone(),
+            origin: block.document.at(block.line),
             path: "keyspaces".to_owned(),
             value: name.clone(),
             problem,
         };
         if !is_keyspace_name(name) {
-            let problem = "is not a name for a keyspace: it is 1 to 64 of a-z 0-9 _ -";
-            return Err(refused(problem.to_owned()));
+            return Err(refused(value::NOT_A_KEYSPACE.to_owned()));
         }
-        policies.push((name.clone(), policy(words, name)?));
-        let others = usize::from(!named.contains_key(DEFAULT));
-        if policies.len() + others > limit {
+        if index + 1 + others > limit {
             let problem =
                 format!("is one more than limits.keyspaces, {limit}, which counts {DEFAULT} too");
             return Err(refused(problem));
         }
+        keyspace(name, block, bounds, options, notes)?;
     }
-    Ok(policies)
+    Ok(())
 }
 
-fn policy(words: &Wordbook<'_>, keyspace: &str) -> Result<Policy, ConfigError> {
-    let usual = Policy::default();
-    let path = |property| said::property(keyspace, property);
+fn keyspace(
+    name: &str,
+    block: &Block,
+    bounds: &Bounds<'_>,
+    options: &mut server::Options,
+    notes: &mut Notes,
+) -> Result<(), ConfigError> {
+    let path = SettingPath::of("keyspaces").join(name);
+    let mut section = Section::open(block, path, PROPERTIES, Strictness::Refuse, notes)?;
+    let policy = policy(&mut section)?;
+    if section.has("mirror") {
+        only_a_mirror(&section, &policy)?;
+    }
+    if section.has("sink") && policy.durability == Durability::Memory {
+        let words = "what waits for a sink has to be logged; durability can be synced or written";
+        return Err(section.ill("sink", words));
+    }
+    if let Some(source) = movement::through(&mut section, bounds, &policy)? {
+        options.through.insert(name.to_owned(), source);
+    }
+    if let Some(mirror) = movement::mirror(&mut section, bounds)? {
+        options.mirrors.insert(name.to_owned(), mirror);
+    }
+    if let Some(sink) = movement::sink(&mut section, bounds)? {
+        options.sinks.insert(name.to_owned(), sink);
+    }
+    options.keyspaces.push((name.to_owned(), policy));
+    Ok(())
+}
+
+/// A keyspace that follows somebody else's has nothing of its own.
+fn only_a_mirror(section: &Section<'_>, policy: &Policy) -> Result<(), ConfigError> {
+    let others = [
+        ("source", section.has("source")),
+        ("sink", section.has("sink")),
+        ("ttl", policy.ttl.is_some()),
+        ("max_bytes", policy.max_bytes.is_some()),
+    ];
+    match others.into_iter().find(|(_, there)| *there) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let words = "a keyspace with a mirror holds what its upstream does; take this out";
+            Err(section.ill(name, words))
+        }
+    }
+}
+
+fn policy(section: &mut Section<'_>) -> Result<Policy, ConfigError> {
     let eviction = [("sieve", Eviction::Sieve), ("none", Eviction::None)];
+    // What can be fetched again need not be on the disk before anybody goes on.
+    let durability = if section.has("source") || section.has("mirror") {
+        "written"
+    } else {
+        "synced"
+    };
     Ok(Policy {
-        ttl: words
-            .given(&path("ttl"), |text| span(text, Duration::from_millis(1)))?
-            .unwrap_or(usual.ttl),
-        max_bytes: words
-            .given(&path("max_bytes"), max_bytes)?
-            .unwrap_or(usual.max_bytes),
-        eviction: words
-            .given(&path("eviction"), |text| value::word(text, &eviction))?
-            .unwrap_or(usual.eviction),
-        durability: words
-            .given(&path("durability"), |text| value::word(text, DURABILITIES))?
-            .unwrap_or(usual.durability),
-        client_max_age: words
-            .given(&path("client_max_age"), |text| {
-                span(text, Duration::from_secs(1))
-            })?
-            .unwrap_or(usual.client_max_age),
+        ttl: section.or("ttl", "none", |text| span(text, Duration::from_millis(1)))?,
+        max_bytes: section.or("max_bytes", "unlimited", max_bytes)?,
+        eviction: section.or("eviction", "sieve", |text| value::word(text, &eviction))?,
+        durability: section.or("durability", durability, |text| {
+            value::word(text, DURABILITIES)
+        })?,
+        client_max_age: section.or("client_max_age", "none", |text| {
+            span(text, Duration::from_secs(1))
+        })?,
     })
 }
 
 /// The word that stands for no limit of that kind, else a span.
-fn span(text: &str, low: Duration) -> Result<Option<Duration>, String> {
-    if text == "none" {
-        return Ok(None);
-    }
-    let range = format!("from {low:?} to 36525d, or none");
-    value::within(value::span(text)?, low, CENTURY, range).map(Some)
+pub(super) fn span(text: &str, low: Duration) -> Result<Option<Duration>, String> {
+    value::unless(text, "none", |text| {
+        let range = format!("from {low:?} to 36525d, or none");
+        value::within(value::span(text)?, low, CENTURY, range)
+    })
 }
 
 fn max_bytes(text: &str) -> Result<Option<u64>, String> {
-    if text == "unlimited" {
-        return Ok(None);
-    }
-    value::within(
-        value::bytes(text)?,
-        1,
-        1 << 50,
-        "from 1 to 1125899906842624, or unlimited",
-    )
-    .map(Some)
-}
-
-/// What the named keyspaces have without having been told.
-pub(super) fn defaults(
-    given: &BTreeMap<String, Given>,
-    named: &BTreeMap<String, Origin>,
-) -> BTreeMap<String, Given> {
-    let paths = named.keys().flat_map(|name| {
-        PROPERTIES
-            .iter()
-            .map(|property| (said::property(name, property), *property))
-    });
-    paths
-        .filter(|(path, _)| !given.contains_key(path))
-        .map(|(path, property)| {
-            let text = usual_word(property).to_owned();
-            let origin = Origin::Default;
-            (path, Given { text, origin })
-        })
-        .collect()
-}
-
-/// [`Policy::default`] in the words of a file; a test holds them together.
-fn usual_word(property: &str) -> &'static str {
-    match property {
-        "max_bytes" => "unlimited",
-        "eviction" => "sieve",
-        "durability" => "synced",
-        _ => "none",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_that_nobody_said_mean_the_usual_policy() {
-        let named = BTreeMap::from([("a".to_owned(), Origin::Default)]);
-        let given = defaults(&BTreeMap::new(), &named);
-        assert_eq!(given.len(), PROPERTIES.len());
-        let words = Wordbook { settings: &given };
-        assert_eq!(policy(&words, "a").unwrap(), Policy::default());
-    }
+    value::unless(text, "unlimited", |text| {
+        let range = "from 1 to 1125899906842624, or unlimited";
+        value::within(value::bytes(text)?, 1, 1 << 50, range)
+    })
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
 use super::error::ConfigError;
-use super::said::{self, Parts, SETTINGS, Said, Words};
-use super::yaml::{self, Fault, What};
+use super::said::{self, Named, Parts, Words};
+use super::yaml::{self, Fault, Node};
 
 /// Every setting with its default and a sentence, in the shape of a configuration file.
 pub const DEFAULTS: &str = include_str!("../../config/default.yml");
@@ -82,21 +82,56 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The words that hold for a setting, after all layers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Given {
-    /// In their own spelling; a list's items with commas between them.
-    pub text: String,
-    /// Which layer they came from.
-    pub origin: Origin,
+/// What a text was read from.
+#[derive(Clone, Debug)]
+pub(super) enum Document {
+    /// `config/default.yml`.
+    Defaults,
+    /// A file, as it was named.
+    File(PathBuf),
 }
 
-/// Setting by setting, what holds.
-#[derive(Clone, Debug, Default)]
+impl Document {
+    /// The place of a line of it.
+    pub(super) fn at(&self, line: u64) -> Origin {
+        match self {
+            Self::Defaults => Origin::Default,
+            Self::File(file) => Origin::File {
+                file: file.clone(),
+                line,
+            },
+        }
+    }
+}
+
+/// The words that hold for a setting, after all layers.
+#[derive(Clone)]
+pub(super) struct Said {
+    /// In their own spelling; a list's items with commas between them.
+    pub(super) text: String,
+    /// Which layer they came from.
+    pub(super) origin: Origin,
+}
+
+/// A part of a file with names of the operator's in it.
+#[derive(Clone)]
+pub(super) struct Block {
+    /// The part.
+    pub(super) value: Node,
+    /// The line of its name.
+    pub(super) line: u64,
+    /// Where it stands.
+    pub(super) document: Document,
+}
+
+/// Setting by setting, what holds. It has secrets in it.
+#[derive(Clone, Default)]
 pub(super) struct Layers {
-    pub(super) given: BTreeMap<String, Given>,
-    /// The keyspaces that a file names, and where.
-    pub(super) keyspaces: BTreeMap<String, Origin>,
+    pub(super) given: BTreeMap<&'static str, Said>,
+    /// The keyspaces that a file names.
+    pub(super) keyspaces: BTreeMap<String, Block>,
+    /// The scheduled sources that a file names.
+    pub(super) sources: BTreeMap<String, Block>,
     /// The file that was read, if any.
     pub(super) file: Option<PathBuf>,
 }
@@ -105,7 +140,7 @@ impl Layers {
     /// Reads every layer, the lowest first.
     pub(super) fn read(flags: &Flags, around: &Surroundings) -> Result<Self, ConfigError> {
         let mut layers = Self::default();
-        layers.document(DEFAULTS, &|_| Origin::Default)?;
+        layers.document(DEFAULTS, &Document::Defaults)?;
         layers.file(&around.image_file, Presence::Optional)?;
         let (file, presence) = asked_for(flags, around);
         if layers.file(&file, presence)? {
@@ -122,8 +157,8 @@ impl Layers {
         [around.image_file.clone(), file]
     }
 
-    fn set(&mut self, path: impl Into<String>, text: String, origin: Origin) {
-        self.given.insert(path.into(), Given { text, origin });
+    fn set(&mut self, path: &'static str, text: String, origin: Origin) {
+        self.given.insert(path, Said { text, origin });
     }
 
     /// Whether there was such a file.
@@ -142,35 +177,35 @@ impl Layers {
                 });
             }
         };
-        self.document(&text, &|line| Origin::File {
-            file: file.to_owned(),
-            line,
-        })?;
+        self.document(&text, &Document::File(file.to_owned()))?;
         Ok(true)
     }
 
-    fn document(&mut self, text: &str, origin: &dyn Fn(u64) -> Origin) -> Result<(), ConfigError> {
-        let said: Said = yaml::read(text).map_err(|fault| refused(fault, origin))?;
+    fn document(&mut self, text: &str, document: &Document) -> Result<(), ConfigError> {
+        let root = yaml::read(text).map_err(|Fault { line, words }| ConfigError::Malformed {
+            origin: document.at(line),
+            path: String::new(),
+            words,
+        })?;
         let Parts {
             settings,
             keyspaces,
-            unbuilt,
-        } = said.into_parts();
-        if let Some((line, path)) = unbuilt.into_iter().next() {
-            return Err(ConfigError::NotBuilt {
-                origin: origin(line),
-                path,
-            });
-        }
-        for (name, line) in keyspaces {
-            // A policy is one thing: what a lower file said about the keyspace does not shine through.
-            for property in said::PROPERTIES {
-                self.given.remove(&said::property(&name, property));
-            }
-            self.keyspaces.insert(name, origin(line));
-        }
+            sources,
+        } = Parts::of(&root, document)?;
+        let block = |(name, Named { value, line })| {
+            let document = document.clone();
+            let block = Block {
+                value,
+                line,
+                document,
+            };
+            (name, block)
+        };
+        // Each is one thing: what a lower file said about the same name does not shine through.
+        self.keyspaces.extend(keyspaces.into_iter().map(block));
+        self.sources.extend(sources.into_iter().map(block));
         for (path, Words { text, line }) in settings {
-            self.set(path, text, origin(line));
+            self.set(path, text, document.at(line));
         }
         Ok(())
     }
@@ -236,11 +271,11 @@ fn setting_of(variable: &OsStr) -> Option<(String, String)> {
 }
 
 fn known(name: &str, path: &str) -> Result<&'static str, ConfigError> {
-    if let Some(known) = SETTINGS.iter().find(|known| **known == path) {
+    if let Some((known, _)) = said::kind(path) {
         return Ok(known);
     }
     let (origin, path) = (Origin::Variable(name.to_owned()), path.to_owned());
-    if path.starts_with("keyspaces.") || path.starts_with("sources.") {
+    if said::is_named(&path) {
         return Err(ConfigError::FileOnly { origin, path });
     }
     if said::is_later(&path) {
@@ -254,25 +289,4 @@ fn known(name: &str, path: &str) -> Result<&'static str, ConfigError> {
         path,
         nearest,
     })
-}
-
-fn refused(fault: Fault, origin: &dyn Fn(u64) -> Origin) -> ConfigError {
-    let Fault { line, path, what } = fault;
-    let origin = origin(line);
-    match what {
-        What::Unknown => {
-            let nearest = said::nearest(&path);
-            ConfigError::Unknown {
-                origin,
-                path,
-                nearest,
-            }
-        }
-        What::Duplicate => ConfigError::Duplicate { origin, path },
-        What::Other(words) => ConfigError::Malformed {
-            origin,
-            path,
-            words,
-        },
-    }
 }

@@ -1,16 +1,22 @@
 //! What was said about this process, and what it means.
 //!
 //! Two steps, two kinds of type. [`layers`] collects words: file by file, variable by variable, each setting with the
-//! place where it was said, the higher layer covering the lower one. [`options`] reads the words and gives every
-//! component its own checked `Options`. Nobody but `main`, `cli` and `server` may import this module: a component that
-//! could see the configuration would soon depend on all of it.
+//! place where it was said, the higher layer covering the lower one. [`options`], [`keyspaces`] and [`movement`] read the
+//! words and give every component its own checked `Options`; what may be shown of the words is noted down on the way.
+//! Nobody but `main`, `cli` and `server` may import this module: a component that could see the configuration would soon
+//! depend on all of it.
 
 mod error;
+mod given;
 mod keyspaces;
 mod layers;
+mod movement;
 mod options;
+mod path;
 mod reader;
 mod said;
+mod secrets;
+mod section;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -20,12 +26,15 @@ mod yaml;
 use std::path::PathBuf;
 
 pub use error::ConfigError;
-pub use layers::{DEFAULTS, Flags, Given, Origin, Surroundings};
+pub use given::Given;
+pub use layers::{DEFAULTS, Flags, Origin, Surroundings};
+pub use path::SettingPath;
 pub use reader::Reader;
 
 use crate::{logging, server};
 use layers::Layers;
 use options::Checked;
+use section::Notes;
 
 /// A configuration that was read, checked, and means something.
 #[derive(Clone, Debug)]
@@ -38,8 +47,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The configuration file that was read, if there was one.
     pub file: Option<PathBuf>,
-    /// Every setting's words and where they came from, in the order of the default file.
-    effective: Vec<(String, Given)>,
+    /// How every setting holds and where that was said, in the order in which it is shown.
+    effective: Vec<(SettingPath, Given)>,
 }
 
 impl Config {
@@ -49,24 +58,26 @@ impl Config {
         let Checked {
             server,
             logging,
-            warnings,
-            defaults,
+            notes,
         } = options::check(&layers)?;
-        let mut effective: Vec<_> = layers.given.into_iter().chain(defaults).collect();
-        effective.sort_by(|(one, _), (other, _)| said::rank(one).cmp(&said::rank(other)));
+        let Notes { given, warnings } = notes;
         Ok(Self {
             server,
             logging,
             warnings,
             file: layers.file,
-            effective,
+            effective: given,
         })
     }
 
-    /// Every setting's words and where they came from, in the order of the default file.
-    pub fn effective(&self) -> impl Iterator<Item = (&str, &Given)> {
-        self.effective
-            .iter()
-            .map(|(path, given)| (path.as_str(), given))
+    /// How every setting holds and where that was said: those of the default file in its order, then the keyspaces, then the
+    /// sources, each by name. The settings of a section stand together.
+    pub fn effective(&self) -> impl Iterator<Item = (&SettingPath, &Given)> {
+        self.effective.iter().map(|(path, given)| (path, given))
     }
+}
+
+/// A name as YAML that reads as that name again.
+pub fn yaml_name(name: &str) -> String {
+    yaml::scalar(name)
 }

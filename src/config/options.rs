@@ -10,28 +10,30 @@ use std::time::Duration;
 use standpipe_store::TailPolicy;
 
 use super::error::ConfigError;
-use super::keyspaces;
-use super::layers::{Given, Layers, Origin};
-use super::{tokens, value};
+use super::given::{Form, Given};
+use super::layers::{Layers, Origin, Said};
+use super::path::SettingPath;
+use super::said::{self, Kind};
+use super::section::Notes;
+use super::value::DAY;
+use super::{keyspaces, movement, secrets, tokens, value};
 use crate::logging::{self, Format, Level};
+use crate::outbound::{self, Secret};
 use crate::server::{self, OnSyncError};
 
-type Settings = BTreeMap<String, Given>;
+type Settings = BTreeMap<&'static str, Said>;
 
 /// What the store can hold at most: 16 bits.
 const MAX_KEY_BYTES: u64 = 65_535;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const DAY: Duration = Duration::from_hours(24);
 
 /// What the settings mean, component by component.
 pub(super) struct Checked {
     pub(super) server: server::Options,
     pub(super) logging: logging::Options,
-    /// What deserves a warning: one sentence each.
-    pub(super) warnings: Vec<String>,
-    /// What holds without having been said, beside the default file: the rest of each keyspace's policy.
-    pub(super) defaults: Settings,
+    /// What deserves a warning, one sentence each, and how every setting holds.
+    pub(super) notes: Notes,
 }
 
 /// Reads every setting.
@@ -42,18 +44,28 @@ pub(super) fn check(layers: &Layers) -> Result<Checked, ConfigError> {
     words.read("version", version)?;
     let (logging, warnings) = logging(&words)?;
     let mut server = server(&words)?;
-    server.keyspaces = keyspaces::check(&words, &layers.keyspaces, server.limits.keyspaces)?;
+    let mut notes = Notes {
+        given: words.given(),
+        warnings,
+    };
+    let value_bytes = words.read("limits.value_bytes", |text| Ok(text.to_owned()))?;
+    let bounds = movement::Bounds {
+        storage: &server.storage.path.clone(),
+        limits: &server.limits.clone(),
+        value_bytes: &value_bytes,
+    };
+    keyspaces::check(&layers.keyspaces, &bounds, &mut server, &mut notes)?;
+    server.sources = movement::sources(&layers.sources, &bounds, &server.mirrors, &mut notes)?;
     Ok(Checked {
         server,
         logging,
-        warnings,
-        defaults: keyspaces::defaults(&layers.given, &layers.keyspaces),
+        notes,
     })
 }
 
 /// The settings' words, read one by one.
 pub(super) struct Wordbook<'a> {
-    pub(super) settings: &'a Settings,
+    settings: &'a Settings,
 }
 
 impl Wordbook<'_> {
@@ -64,7 +76,7 @@ impl Wordbook<'_> {
         meaning: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, ConfigError> {
         // The compiled-in defaults name every setting; a test holds them to it.
-        let Some(Given { text, origin }) = self.settings.get(path) else {
+        let Some(Said { text, origin }) = self.settings.get(path) else {
             let problem = "has no default".to_owned();
             return Err(ConfigError::Value {
                 origin: Origin::Default,
@@ -76,22 +88,25 @@ impl Wordbook<'_> {
         meaning(text).map_err(|problem| ConfigError::Value {
             origin: origin.clone(),
             path: path.to_owned(),
-            value: text.clone(),
+            value: shown(path, text),
             problem,
         })
     }
 
-    /// Reads a setting that need not have been said.
-    pub(super) fn given<T>(
-        &self,
-        path: &str,
-        meaning: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, ConfigError> {
-        if self.settings.contains_key(path) {
-            self.read(path, meaning).map(Some)
-        } else {
-            Ok(None)
-        }
+    /// Every setting as it holds, in the order of the default file.
+    fn given(&self) -> Vec<(SettingPath, Given)> {
+        let mut given: Vec<_> = self.settings.iter().collect();
+        given.sort_by_key(|(path, _)| said::rank(path));
+        let shown = given.into_iter().map(|(path, Said { text, origin })| {
+            let form = match said::kind(path) {
+                Some((_, Kind::List)) => Form::List,
+                Some((_, Kind::Tokens)) => Form::Flow,
+                Some((_, Kind::Text | Kind::Secret)) | None => Form::Scalar,
+            };
+            let given = Given::new(form, shown(path, text), text, origin.clone());
+            (SettingPath::of(path), given)
+        });
+        shown.collect()
     }
 
     /// Where a setting was said.
@@ -102,14 +117,7 @@ impl Wordbook<'_> {
     }
 
     fn size(&self, path: &str, low: u64, high: u64) -> Result<u64, ConfigError> {
-        self.read(path, |text| {
-            value::within(
-                value::bytes(text)?,
-                low,
-                high,
-                format_args!("from {} to {}", shown(low), shown(high)),
-            )
-        })
+        self.read(path, |text| value::size_between(text, low, high))
     }
 
     fn length(&self, path: &str, low: u64, high: u64) -> Result<usize, ConfigError> {
@@ -122,14 +130,22 @@ impl Wordbook<'_> {
     }
 
     fn span(&self, path: &str, low: Duration, high: Duration) -> Result<Duration, ConfigError> {
+        self.read(path, |text| value::span_between(text, low, high))
+    }
+
+    /// Reads a file's name; nothing stands for none.
+    fn file(&self, path: &str) -> Result<Option<PathBuf>, ConfigError> {
         self.read(path, |text| {
-            value::within(
-                value::span(text)?,
-                low,
-                high,
-                format_args!("from {low:?} to {} s", high.as_secs()),
-            )
+            Ok(Some(PathBuf::from(text)).filter(|file| !file.as_os_str().is_empty()))
         })
+    }
+}
+
+/// What may be seen of a setting's words.
+fn shown(path: &str, text: &str) -> String {
+    match said::kind(path) {
+        Some((_, Kind::Secret)) => secrets::address(text),
+        _ => text.to_owned(),
     }
 }
 
@@ -143,17 +159,12 @@ fn version(text: &str) -> Result<(), String> {
 
 /// Certificate and key belong together, and authorities for clients to both.
 fn tls(words: &Wordbook<'_>) -> Result<Option<server::Tls>, ConfigError> {
-    let file = |path| {
-        words.read(path, |text| {
-            Ok(Some(PathBuf::from(text)).filter(|file| !file.as_os_str().is_empty()))
-        })
-    };
     let (cert, key) = ("server.tls.cert", "server.tls.key");
-    let client_ca = file("server.tls.client_ca")?;
+    let client_ca = words.file("server.tls.client_ca")?;
     let missing = |path, because: &str| {
         words.read(path, |_| Err(format!("is missing, but {because} is set")))
     };
-    match (file(cert)?, file(key)?) {
+    match (words.file(cert)?, words.file(key)?) {
         (Some(cert), Some(key)) => Ok(Some(server::Tls {
             cert,
             key,
@@ -191,9 +202,8 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
     fits_in_flight(words, &limits)?;
     Ok(server::Options {
         access: access(words)?,
-        access_log: words.read("logging.access", |text| {
-            value::word(text, &[("true", true), ("false", false)])
-        })?,
+        access_log: words.read("logging.access", value::truth)?,
+        outbound: outbound(words)?,
         tls: tls(words)?,
         ops_endpoint: words.read("server.ops_endpoint", |text| match text {
             "" => Ok(None),
@@ -219,7 +229,6 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
             history_bytes: words.length("watch.history_bytes", 1 << 10, 1 << 40)?,
             heartbeat: words.span("watch.heartbeat", Duration::from_millis(100), DAY)?,
         },
-        keyspaces: Vec::new(),
         on_sync_error: words.read("log.on_sync_error", |text| {
             value::word(
                 text,
@@ -229,6 +238,29 @@ fn server(words: &Wordbook<'_>) -> Result<server::Options, ConfigError> {
                 ],
             )
         })?,
+        ..server::Options::default()
+    })
+}
+
+fn outbound(words: &Wordbook<'_>) -> Result<outbound::Options, ConfigError> {
+    let proxy = words.read("outbound.proxy", |text| match text {
+        "" => Ok(None),
+        text => movement::proxy(text).map(Some),
+    })?;
+    let in_file = words.file("outbound.proxy_file")?.map(Secret::File);
+    if proxy.is_some() && in_file.is_some() {
+        return words.read("outbound.proxy_file", |_| {
+            Err("is set as well as outbound.proxy; keep one of the two".to_owned())
+        });
+    }
+    Ok(outbound::Options {
+        threads: words.read("outbound.threads", |text| {
+            value::within(value::number(text)?, 1, 64, "from 1 to 64")
+        })?,
+        connect_timeout: words.span("outbound.connect_timeout", Duration::from_millis(1), DAY)?,
+        ca: words.file("outbound.ca")?,
+        proxy: proxy.or(in_file),
+        allow_link_local: words.read("outbound.allow_link_local", value::truth)?,
     })
 }
 
@@ -272,7 +304,9 @@ fn store(
         pending_bytes: words.size("log.pending_bytes", MIB, 1 << 40)?,
         sync_interval: words.span("log.sync_interval", ms, DAY)?,
         max_record_bytes: record_bytes(limits),
-        reserve_bytes: words.read("storage.reserve", |text| unless(text, "auto", value::bytes))?,
+        reserve_bytes: words.read("storage.reserve", |text| {
+            value::unless(text, "auto", value::bytes)
+        })?,
         tail: words.read("log.recovery", |text| {
             value::word(
                 text,
@@ -284,7 +318,7 @@ fn store(
         })?,
         shards: words.read("storage.shards", shards)?,
         snapshot_bytes_per_second: words.read("compaction.bytes_per_second", |text| {
-            unless(text, "unlimited", |text| {
+            value::unless(text, "unlimited", |text| {
                 value::within(value::bytes(text)?, MIB, 1 << 50, "at least 1MiB")
             })
         })?,
@@ -304,19 +338,6 @@ fn record_bytes(limits: &server::Limits) -> u32 {
     let operations = limits.batch_operations.saturating_mul(OPERATION);
     let batch = limits.batch_bytes.saturating_add(facts.max(operations));
     u32::try_from(batch.max(limits.value_bytes + facts)).unwrap_or(u32::MAX)
-}
-
-/// `None` for the word that stands for no number.
-fn unless(
-    text: &str,
-    word: &str,
-    meaning: impl FnOnce(&str) -> Result<u64, String>,
-) -> Result<Option<u64>, String> {
-    if text == word {
-        Ok(None)
-    } else {
-        meaning(text).map(Some)
-    }
 }
 
 fn shards(text: &str) -> Result<usize, String> {
@@ -414,16 +435,4 @@ fn path(text: &str) -> Result<PathBuf, String> {
     } else {
         Ok(PathBuf::from(text))
     }
-}
-
-/// A size in the largest unit that divides it.
-fn shown(bytes: u64) -> String {
-    let units = [(GIB, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")];
-    units
-        .into_iter()
-        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
-        .map_or_else(
-            || bytes.to_string(),
-            |(unit, name)| format!("{}{name}", bytes / unit),
-        )
 }

@@ -1,13 +1,13 @@
 //! What was said: the settings' names, each with the words that a layer gave for it. It must not know what the words
-//! mean; [`super::value`] and [`super::options`] do.
+//! mean; [`super::value`], [`super::options`] and [`super::movement`] do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
-use super::tokens::{self, TokenSaid};
-use super::yaml::Spanned;
+use super::error::ConfigError;
+use super::layers::Document;
+use super::path::SettingPath;
+use super::tokens;
+use super::yaml::{Entry, Node};
 
 /// The words of one setting, and the line of its file.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,257 +16,290 @@ pub(super) struct Words {
     pub(super) line: u64,
 }
 
-/// One value of text, number or truth, in its own spelling.
-type Text = String;
-/// A list of such values; one text with commas from here on, because that is how the environment says lists.
-type List = Vec<String>;
-/// The tokens; one text in YAML's flow style from here on.
-type Tokens = Vec<TokenSaid>;
-
-trait IntoText {
-    fn into_text(self) -> String;
+/// A part of a file with names of the operator's in it, and the line of its own name.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) value: Node,
+    pub(super) line: u64,
 }
 
-impl IntoText for Text {
-    fn into_text(self) -> String {
-        self
-    }
+/// What stands behind a setting's name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// One value of text, number or truth, in its own spelling.
+    Text,
+    /// One that nobody is to see.
+    Secret,
+    /// A list of such values; one text with commas from here on, because that is how the environment says lists.
+    List,
+    /// The tokens; one text in YAML's flow style from here on.
+    Tokens,
 }
 
-impl IntoText for List {
-    fn into_text(self) -> String {
-        self.join(",")
-    }
+use Kind::{List, Secret, Text, Tokens};
+
+/// Every setting with a fixed name, in the order in which they are shown.
+const TABLE: &[(&str, Kind)] = &[
+    ("version", Text),
+    ("server.endpoint", Text),
+    ("server.workers", Text),
+    ("server.keep_alive", Text),
+    ("server.shutdown_delay", Text),
+    ("server.drain_timeout", Text),
+    ("server.read_wait", Text),
+    ("server.reload_interval", Text),
+    ("server.allowed_hosts", List),
+    ("server.ops_endpoint", Text),
+    ("server.tls.cert", Text),
+    ("server.tls.key", Text),
+    ("server.tls.client_ca", Text),
+    ("access.tokens", Tokens),
+    ("access.cors.allow_origins", List),
+    ("storage.path", Text),
+    ("storage.reserve", Text),
+    ("storage.shards", Text),
+    ("log.sync_interval", Text),
+    ("log.segment_bytes", Text),
+    ("log.batch_bytes", Text),
+    ("log.pending_bytes", Text),
+    ("log.room_wait", Text),
+    ("log.recovery", Text),
+    ("log.on_sync_error", Text),
+    ("compaction.min_bytes", Text),
+    ("compaction.bytes_per_second", Text),
+    ("limits.key_bytes", Text),
+    ("limits.value_bytes", Text),
+    ("limits.inflight_bytes", Text),
+    ("limits.connections", Text),
+    ("limits.connections_per_address", Text),
+    ("limits.streams_per_connection", Text),
+    ("limits.head_timeout", Text),
+    ("limits.body_stall", Text),
+    ("limits.read_stall", Text),
+    ("limits.keyspaces", Text),
+    ("limits.watchers", Text),
+    ("limits.watch_duration", Text),
+    ("limits.json_bytes", Text),
+    ("limits.batch_operations", Text),
+    ("limits.batch_bytes", Text),
+    ("limits.batch_answer_bytes", Text),
+    ("watch.history_events", Text),
+    ("watch.history_bytes", Text),
+    ("watch.heartbeat", Text),
+    ("outbound.threads", Text),
+    ("outbound.connect_timeout", Text),
+    ("outbound.ca", Text),
+    ("outbound.proxy", Secret),
+    ("outbound.proxy_file", Text),
+    ("outbound.allow_link_local", Text),
+    ("logging.level", Text),
+    ("logging.format", Text),
+    ("logging.access", Text),
+];
+
+/// What the design has and this version has not: known, so that it is refused by its right name.
+const LATER: &[&str] = &["engine", "discovery"];
+
+/// Sections whose names are the operator's: they come from files alone.
+const NAMED: &[&str] = &["keyspaces", "sources"];
+
+/// The path of every setting with a fixed name.
+pub(super) fn settings() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(path, _)| *path)
 }
 
-impl IntoText for Tokens {
-    fn into_text(self) -> String {
-        tokens::text(&self)
-    }
+/// What stands behind a path, where it is that of a setting.
+pub(super) fn kind(path: &str) -> Option<(&'static str, Kind)> {
+    TABLE.iter().find(|(known, _)| *known == path).copied()
 }
 
-fn words<T: IntoText>(said: Spanned<T>) -> Words {
-    Words {
-        line: said.referenced.line(),
-        text: said.value.into_text(),
-    }
+/// Where a setting stands among all.
+pub(super) fn rank(path: &str) -> usize {
+    let place = settings().position(|known| known == path);
+    place.unwrap_or(usize::MAX)
 }
 
-/// Declares the sections of a file as structs that refuse what they do not know, and the names of all settings.
-/// `within` names the sections of a section. `later` names what the design has and this version has not: known, so that
-/// it is refused by its right name.
-macro_rules! sections {
-    (later { $($later_section:ident),* }
-     $($section:ident: $Type:ident {
-        $($field:ident: $Kind:ident),*;
-        $(within $inner:ident: $Inner:ident { $($leaf:ident: $Leaf:ident),* };)*
-        later { $($later:ident),* }
-     })*) => {
-        $(
-            #[derive(Debug, Default, Deserialize)]
-            #[serde(deny_unknown_fields, default)]
-            struct $Type {
-                $($field: Option<Spanned<$Kind>>,)*
-                $($inner: Option<$Inner>,)*
-                $($later: Option<Spanned<IgnoredAny>>,)*
-            }
-
-            $(
-                #[derive(Debug, Default, Deserialize)]
-                #[serde(deny_unknown_fields, default)]
-                struct $Inner {
-                    $($leaf: Option<Spanned<$Leaf>>,)*
-                }
-            )*
-        )*
-
-        /// A whole file as it was said.
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub(super) struct Said {
-            version: Option<Spanned<Text>>,
-            keyspaces: Option<BTreeMap<String, Spanned<Option<Keyspace>>>>,
-            $($section: Option<$Type>,)*
-            $($later_section: Option<Spanned<IgnoredAny>>,)*
-        }
-
-        /// The path of every setting, `version` and those of the keyspaces aside.
-        pub(super) const SETTINGS: &[&str] = &[$(
-            $(concat!(stringify!($section), ".", stringify!($field)),)*
-            $($(concat!(stringify!($section), ".", stringify!($inner), ".", stringify!($leaf)),)*)*
-        )*];
-
-        /// What the design has and this version has not: whole sections, and settings of sections that it has.
-        const LATER: &[&str] = &[
-            $(stringify!($later_section),)*
-            $($(concat!(stringify!($section), ".", stringify!($later)),)*)*
-        ];
-
-        /// The keys that a file may have at its top.
-        const TOP: &[&str] = &["version", "keyspaces", $(stringify!($section),)*];
-
-        impl Said {
-            /// Every setting that was said.
-            pub(super) fn into_parts(self) -> Parts {
-                let mut parts = Parts::default();
-                if let Some(version) = self.version {
-                    parts.settings.insert("version".to_owned(), words(version));
-                }
-                $(if let Some(unbuilt) = self.$later_section {
-                    parts.later(unbuilt.referenced.line(), stringify!($later_section).to_owned());
-                })*
-                $(if let Some(section) = self.$section {
-                    $(if let Some(said) = section.$field {
-                        let path = concat!(stringify!($section), ".", stringify!($field));
-                        parts.settings.insert(path.to_owned(), words(said));
-                    })*
-                    $(if let Some(inner) = section.$inner {
-                        $(if let Some(said) = inner.$leaf {
-                            let path = concat!(
-                                stringify!($section), ".", stringify!($inner), ".", stringify!($leaf)
-                            );
-                            parts.settings.insert(path.to_owned(), words(said));
-                        })*
-                    })*
-                    $(if let Some(unbuilt) = section.$later {
-                        let path = concat!(stringify!($section), ".", stringify!($later));
-                        parts.later(unbuilt.referenced.line(), path.to_owned());
-                    })*
-                })*
-                for (name, keyspace) in self.keyspaces.unwrap_or_default() {
-                    parts.keyspace(name, keyspace);
-                }
-                parts
-            }
-        }
-    };
+fn is_section(path: &str) -> bool {
+    settings().any(|known| within(known, path))
 }
 
-sections! {
-    later { sources, engine, outbound, discovery }
-    server: Server {
-        endpoint: Text, workers: Text, keep_alive: Text, shutdown_delay: Text, drain_timeout: Text, read_wait: Text,
-        reload_interval: Text, allowed_hosts: List, ops_endpoint: Text;
-        within tls: Tls { cert: Text, key: Text, client_ca: Text }; later {}
-    }
-    access: Access { tokens: Tokens; within cors: Cors { allow_origins: List }; later {} }
-    storage: Storage { path: Text, reserve: Text, shards: Text; later {} }
-    log: Log {
-        sync_interval: Text, segment_bytes: Text, batch_bytes: Text, pending_bytes: Text, room_wait: Text,
-        recovery: Text, on_sync_error: Text; later {}
-    }
-    compaction: Compaction { min_bytes: Text, bytes_per_second: Text; later {} }
-    limits: Limits {
-        key_bytes: Text, value_bytes: Text, inflight_bytes: Text, connections: Text, connections_per_address: Text, streams_per_connection: Text,
-        head_timeout: Text,
-        body_stall: Text, read_stall: Text, keyspaces: Text, watchers: Text, watch_duration: Text, json_bytes: Text,
-        batch_operations: Text, batch_bytes: Text, batch_answer_bytes: Text; later {}
-    }
-    watch: Watch { history_events: Text, history_bytes: Text, heartbeat: Text; later {} }
-    logging: Logging { level: Text, format: Text, access: Text; later {} }
-}
-
-/// Declares what a file can say about a keyspace.
-macro_rules! keyspace {
-    ($($property:ident),*; later { $($later:ident),* }) => {
-        #[derive(Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        struct Keyspace {
-            $($property: Option<Spanned<Text>>,)*
-            $($later: Option<Spanned<IgnoredAny>>,)*
-        }
-
-        /// The properties of a keyspace that a file can set, in the order in which they are shown.
-        pub(super) const PROPERTIES: &[&str] = &[$(stringify!($property)),*];
-
-        impl Keyspace {
-            fn into_parts(self, keyspace: &str, parts: &mut Parts) {
-                $(if let Some(said) = self.$property {
-                    parts.settings.insert(property(keyspace, stringify!($property)), words(said));
-                })*
-                $(if let Some(unbuilt) = self.$later {
-                    parts.later(unbuilt.referenced.line(), property(keyspace, stringify!($later)));
-                })*
-            }
-        }
-    };
-}
-
-keyspace! { ttl, max_bytes, eviction, durability, client_max_age; later { source, mirror, sink } }
-
-/// The path of a keyspace's property.
-pub(super) fn property(keyspace: &str, property: &str) -> String {
-    format!("keyspaces.{keyspace}.{property}")
-}
-
-/// What a file said, in a flat list.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    /// Setting by setting.
-    pub(super) settings: BTreeMap<String, Words>,
-    /// The keyspaces that are named, each with its line.
-    pub(super) keyspaces: BTreeMap<String, u64>,
-    /// What the design has and this version has not: line and path, first line first.
-    pub(super) unbuilt: Vec<(u64, String)>,
-}
-
-impl Parts {
-    fn later(&mut self, line: u64, path: String) {
-        self.unbuilt.push((line, path));
-        self.unbuilt.sort();
-    }
-
-    fn keyspace(&mut self, name: String, said: Spanned<Option<Keyspace>>) {
-        if let Some(keyspace) = said.value {
-            keyspace.into_parts(&name, self);
-        }
-        self.keyspaces.insert(name, said.referenced.line());
-    }
-}
-
-/// Where a setting stands among all: the version, then the sections as declared, then the keyspaces by name, the
-/// properties of each as declared.
-pub(super) fn rank(path: &str) -> (usize, &str, usize) {
-    let place = |known: &[&str], path| known.iter().position(|known| *known == path);
-    if let Some(place) = place(SETTINGS, path) {
-        return (place + 1, "", 0);
-    }
-    match path.strip_prefix("keyspaces.") {
-        None => (0, path, 0),
-        Some(rest) => {
-            let (keyspace, property) = rest.rsplit_once('.').unwrap_or((rest, ""));
-            let place = place(PROPERTIES, property).map_or(0, |place| place + 1);
-            (usize::MAX, keyspace, place)
-        }
-    }
+/// Whether a path lies below another one.
+fn within(path: &str, section: &str) -> bool {
+    path.strip_prefix(section)
+        .is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Whether a path lies in what the design has and this version has not.
 pub(super) fn is_later(path: &str) -> bool {
-    let within = |later: &&str| {
-        path.strip_prefix(*later)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    LATER
+        .iter()
+        .any(|later| *later == path || within(path, later))
+}
+
+/// Whether a path lies in a section whose names are the operator's.
+pub(super) fn is_named(path: &str) -> bool {
+    NAMED.iter().any(|named| within(path, named))
+}
+
+/// What a file said.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// Setting by setting.
+    pub(super) settings: BTreeMap<&'static str, Words>,
+    /// `keyspaces`, by name.
+    pub(super) keyspaces: BTreeMap<String, Named>,
+    /// `sources`, by name.
+    pub(super) sources: BTreeMap<String, Named>,
+}
+
+impl Parts {
+    /// Takes a document apart.
+    pub(super) fn of(root: &Node, document: &Document) -> Result<Self, ConfigError> {
+        let mut parts = Self::default();
+        parts.section(root, "", document)?;
+        Ok(parts)
+    }
+
+    fn section(&mut self, node: &Node, path: &str, document: &Document) -> Result<(), ConfigError> {
+        for entry in entries(node, path, document)? {
+            let name = &entry.name;
+            let own = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            // A name with a dot in it is one name, not two.
+            let known = !name.contains('.') && self.take(entry, &own, document)?;
+            if !known {
+                return Err(ConfigError::Unknown {
+                    origin: document.at(entry.line),
+                    path: section_path(path).join(name).to_string(),
+                    nearest: nearest(&own),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what stands behind a path; `false` where nothing may.
+    fn take(
+        &mut self,
+        entry: &Entry,
+        path: &str,
+        document: &Document,
+    ) -> Result<bool, ConfigError> {
+        let value = &entry.value;
+        if let Some((path, kind)) = kind(path) {
+            if !value.is_null() {
+                let text = words(value, kind, path, document)?;
+                let line = value.line;
+                self.settings.insert(path, Words { text, line });
+            }
+        } else if path == "keyspaces" {
+            self.keyspaces = named(value, path, document)?;
+        } else if path == "sources" {
+            self.sources = named(value, path, document)?;
+        } else if is_section(path) {
+            self.section(value, path, document)?;
+        } else if is_later(path) {
+            let (origin, path) = (document.at(entry.line), path.to_owned());
+            return Err(ConfigError::NotBuilt { origin, path });
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// The path of a section, which is nothing for the file itself.
+fn section_path(path: &str) -> SettingPath {
+    if path.is_empty() {
+        SettingPath::default()
+    } else {
+        SettingPath::of(path)
+    }
+}
+
+/// The entries of a section, each name once.
+fn entries<'a>(
+    node: &'a Node,
+    path: &str,
+    document: &Document,
+) -> Result<&'a [Entry], ConfigError> {
+    let entries = node.section().map_err(|words| ConfigError::Malformed {
+        origin: document.at(node.line),
+        path: path.to_owned(),
+        words: words.to_owned(),
+    })?;
+    match second(entries) {
+        None => Ok(entries),
+        Some(entry) => Err(ConfigError::Duplicate {
+            origin: document.at(entry.line),
+            path: section_path(path).join(&entry.name).to_string(),
+        }),
+    }
+}
+
+/// The first entry whose name stands before it already.
+pub(super) fn second(entries: &[Entry]) -> Option<&Entry> {
+    let mut names = BTreeSet::new();
+    entries.iter().find(|entry| !names.insert(&entry.name))
+}
+
+fn named(
+    node: &Node,
+    path: &str,
+    document: &Document,
+) -> Result<BTreeMap<String, Named>, ConfigError> {
+    let entries = entries(node, path, document)?.iter();
+    let named = entries.map(|Entry { name, line, value }| {
+        let (value, line) = (value.clone(), *line);
+        (name.clone(), Named { value, line })
+    });
+    Ok(named.collect())
+}
+
+/// The words of a setting as one text.
+fn words(node: &Node, kind: Kind, path: &str, document: &Document) -> Result<String, ConfigError> {
+    let malformed = |node: &Node, item: String, words: &str| ConfigError::Malformed {
+        origin: document.at(node.line),
+        path: format!("{path}{item}"),
+        words: words.to_owned(),
     };
-    LATER.iter().any(within)
+    match kind {
+        Text | Secret => node
+            .text()
+            .map(str::to_owned)
+            .map_err(|words| malformed(node, String::new(), words)),
+        List => {
+            let items = node
+                .list()
+                .map_err(|words| malformed(node, String::new(), words))?;
+            let texts = items.iter().enumerate().map(|(index, item)| {
+                item.text()
+                    .map_err(|words| malformed(item, format!("[{index}]"), words))
+            });
+            Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
+        }
+        Tokens => tokens::text(node).map_err(|fault| fault.of_file(path, document)),
+    }
 }
 
 /// The known path that comes closest to an unknown one, if any comes close enough to be what was meant.
 pub(super) fn nearest(unknown: &str) -> Option<String> {
-    let of_keyspace = unknown
-        .strip_prefix("keyspaces.")
-        .and_then(|rest| rest.rsplit_once('.'));
-    if let Some((keyspace, unknown)) = of_keyspace {
-        return closest(unknown, &[PROPERTIES]).map(|known| property(keyspace, known));
-    }
-    closest(unknown, &[SETTINGS, TOP]).map(str::to_owned)
+    let sections = settings().filter_map(|path| path.split_once('.').map(|(section, _)| section));
+    let known = settings().chain(sections).chain(NAMED.iter().copied());
+    closest(unknown, known).map(str::to_owned)
 }
 
-fn closest(unknown: &str, known: &[&[&'static str]]) -> Option<&'static str> {
+/// The known name that comes closest to an unknown one, if any comes close enough to be what was meant.
+pub(super) fn closest<'a>(
+    unknown: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let scored = known
-        .iter()
-        .copied()
-        .flatten()
-        .map(|known| (strsim::damerau_levenshtein(unknown, known), *known));
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(unknown, known), known));
     // A third of the letters may be wrong: more is a guess that sends people the wrong way.
     scored
         .min()
@@ -280,18 +313,18 @@ mod tests {
     use crate::config::yaml;
 
     fn parts(text: &str) -> Parts {
-        yaml::read::<Said>(text)
-            .expect("a valid document")
-            .into_parts()
+        let root = yaml::read(text).expect("a valid document");
+        Parts::of(&root, &Document::Defaults).expect("a valid file")
     }
 
     #[test]
     fn settings_are_flat_and_keep_their_lines() {
-        let parts = parts("version: 1.0\nserver:\n  endpoint: :80\n  allowed_hosts: [a, b]\n");
+        let parts =
+            parts("version: 1.0\nserver:\n  endpoint: :80\n  allowed_hosts: [a, b]\n  workers:\n");
         let said: Vec<_> = parts
             .settings
             .iter()
-            .map(|(path, words)| (path.as_str(), words.text.as_str(), words.line))
+            .map(|(path, words)| (*path, words.text.as_str(), words.line))
             .collect();
         assert_eq!(
             said,
@@ -301,56 +334,22 @@ mod tests {
                 ("version", "1.0", 1)
             ]
         );
-        assert_eq!(parts.unbuilt, []);
     }
 
     #[test]
-    fn keyspaces_have_names_and_properties_with_lines() {
-        let text = "keyspaces:\n  users:\n    ttl: 10m\n    max_bytes: 64MiB\n  empty: {}\n  bare:\n  07: { ttl: 1s }\n  on: {}\n";
+    fn what_the_operator_names_is_kept_by_name_with_its_line() {
+        let text = "keyspaces:\n  users:\n    ttl: 10m\n  bare:\n  07: { ttl: 1s }\nsources: { 'a b/c.d': , on: 1 }\n";
         let parts = parts(text);
-        let said: Vec<_> = parts
-            .settings
-            .iter()
-            .map(|(path, words)| (path.as_str(), words.text.as_str(), words.line))
-            .collect();
+        let lines = |named: &BTreeMap<String, Named>| {
+            let lines = named.iter().map(|(name, named)| (name.clone(), named.line));
+            lines.collect::<Vec<_>>()
+        };
+        let owned = |name: &str, line| (name.to_owned(), line);
         assert_eq!(
-            said,
-            [
-                ("keyspaces.07.ttl", "1s", 7),
-                ("keyspaces.users.max_bytes", "64MiB", 4),
-                ("keyspaces.users.ttl", "10m", 3)
-            ]
+            lines(&parts.keyspaces),
+            [owned("07", 5), owned("bare", 4), owned("users", 2)]
         );
-        let named: Vec<_> = parts
-            .keyspaces
-            .iter()
-            .map(|(name, line)| (name.as_str(), *line))
-            .collect();
-        assert_eq!(
-            named,
-            [
-                ("07", 7),
-                ("bare", 6),
-                ("empty", 5),
-                ("on", 8),
-                ("users", 3)
-            ]
-        );
-    }
-
-    #[test]
-    fn rooms_of_later_versions_are_named_in_the_order_of_their_lines() {
-        let text = "sources: { a: 1 }\nkeyspaces:\n  default: { durability: synced, sink: {} }\n  users: { source: { http: {} } }\n";
-        let parts = parts(text);
-        let expected = [
-            (1, "sources"),
-            (3, "keyspaces.default.sink"),
-            (4, "keyspaces.users.source"),
-        ];
-        assert_eq!(
-            parts.unbuilt,
-            expected.map(|(line, path)| (line, path.to_owned()))
-        );
+        assert_eq!(lines(&parts.sources), [owned("a b/c.d", 6), owned("on", 6)]);
     }
 
     #[test]
@@ -358,8 +357,14 @@ mod tests {
         let offered = |unknown| nearest(unknown).unwrap_or_default();
         assert_eq!(offered("server.enpoint"), "server.endpoint");
         assert_eq!(offered("sever"), "server");
+        assert_eq!(offered("source"), "sources");
         assert_eq!(offered("limits.value_byte"), "limits.value_bytes");
-        assert_eq!(offered("keyspaces.a.max_byte"), "keyspaces.a.max_bytes");
         assert_eq!(offered("something.else.entirely"), "");
+    }
+
+    #[test]
+    fn every_setting_is_named_once() {
+        let names: BTreeSet<&str> = settings().collect();
+        assert_eq!(names.len(), settings().count());
     }
 }

@@ -4,50 +4,142 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
-use super::yaml::{self, Fault, What};
+use super::error::ConfigError;
+use super::layers::Document;
+use super::said;
+use super::yaml::{self, Node};
 use crate::server::{Token, Verbs};
 
 /// More would make every request slow: each is compared with all of them.
 const MOST: usize = 1_000;
 
+/// The properties of a token.
+const PROPERTIES: &[&str] = &["name", "sha256", "keyspaces", "verbs"];
+
 /// One token as it was said.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct TokenSaid {
+#[derive(Debug, Default)]
+struct TokenSaid {
     name: Option<String>,
     sha256: Option<String>,
     keyspaces: Option<Vec<String>>,
     verbs: Option<Vec<String>>,
 }
 
-/// The list as one text: `[{name: 'ci', sha256: '..', verbs: ['read']}]`.
-pub(super) fn text(tokens: &[TokenSaid]) -> String {
-    let quoted = |text: &String| format!("'{}'", text.replace('\'', "''"));
-    let list = |items: &Vec<String>| {
-        let items: Vec<_> = items.iter().map(quoted).collect();
-        format!("[{}]", items.join(", "))
-    };
-    let tokens = tokens.iter().map(|token| {
-        let fields = [
-            ("name", token.name.as_ref().map(quoted)),
-            ("sha256", token.sha256.as_ref().map(quoted)),
-            ("keyspaces", token.keyspaces.as_ref().map(list)),
-            ("verbs", token.verbs.as_ref().map(list)),
-        ];
-        let said: Vec<_> = fields
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| format!("{name}: {value}")))
-            .collect();
-        format!("{{{}}}", said.join(", "))
+/// What is wrong with the shape of a list of tokens, and where.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Fault {
+    line: u64,
+    /// From the list on: `[0].verbs`.
+    path: String,
+    what: What,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+enum What {
+    Unknown,
+    Duplicate,
+    Other(String),
+}
+
+impl Fault {
+    /// The same about a list in a file.
+    pub(super) fn of_file(self, list: &str, document: &Document) -> ConfigError {
+        let origin = document.at(self.line);
+        let path = format!("{list}{}", self.path);
+        match self.what {
+            What::Unknown => ConfigError::Unknown {
+                nearest: nearest(&path),
+                origin,
+                path,
+            },
+            What::Duplicate => ConfigError::Duplicate { origin, path },
+            What::Other(words) => ConfigError::Malformed {
+                origin,
+                path,
+                words,
+            },
+        }
+    }
+}
+
+fn nearest(path: &str) -> Option<String> {
+    let (token, unknown) = path.rsplit_once('.')?;
+    let known = said::closest(unknown, PROPERTIES.iter().copied())?;
+    Some(format!("{token}.{known}"))
+}
+
+/// The list as one text in flow style, once its shape is right.
+pub(super) fn text(node: &Node) -> Result<String, Fault> {
+    said(node).map(|_tokens| yaml::flow(node))
+}
+
+fn said(node: &Node) -> Result<Vec<TokenSaid>, Fault> {
+    let items = node.list().map_err(|words| other(node, "", words))?;
+    let tokens = items.iter().enumerate();
+    tokens
+        .map(|(index, node)| token_said(node, &format!("[{index}]")))
+        .collect()
+}
+
+fn token_said(node: &Node, path: &str) -> Result<TokenSaid, Fault> {
+    let entries = node.section().map_err(|words| other(node, path, words))?;
+    if let Some(entry) = said::second(entries) {
+        return Err(Fault {
+            line: entry.line,
+            path: format!("{path}.{}", entry.name),
+            what: What::Duplicate,
+        });
+    }
+    let mut token = TokenSaid::default();
+    for entry in entries {
+        let path = format!("{path}.{}", entry.name);
+        let value = &entry.value;
+        match entry.name.as_str() {
+            "name" => token.name = one(value, &path)?,
+            "sha256" => token.sha256 = one(value, &path)?,
+            "keyspaces" => token.keyspaces = many(value, &path)?,
+            "verbs" => token.verbs = many(value, &path)?,
+            _ => {
+                let (line, what) = (entry.line, What::Unknown);
+                return Err(Fault { line, path, what });
+            }
+        }
+    }
+    Ok(token)
+}
+
+fn one(node: &Node, path: &str) -> Result<Option<String>, Fault> {
+    if node.is_null() {
+        return Ok(None);
+    }
+    let text = node.text().map_err(|words| other(node, path, words))?;
+    Ok(Some(text.to_owned()))
+}
+
+fn many(node: &Node, path: &str) -> Result<Option<Vec<String>>, Fault> {
+    if node.is_null() {
+        return Ok(None);
+    }
+    let items = node.list().map_err(|words| other(node, path, words))?;
+    let texts = items.iter().map(|item| {
+        let text = item.text().map_err(|words| other(item, path, words))?;
+        Ok(text.to_owned())
     });
-    format!("[{}]", tokens.collect::<Vec<_>>().join(", "))
+    texts.collect::<Result<_, _>>().map(Some)
+}
+
+fn other(node: &Node, path: &str, words: &str) -> Fault {
+    Fault {
+        line: node.line,
+        path: path.to_owned(),
+        what: What::Other(words.to_owned()),
+    }
 }
 
 /// The tokens that a text stands for; an empty one for none. The error is the end of a sentence about `access.tokens`.
 pub(super) fn read(text: &str) -> Result<Vec<Token>, String> {
-    let said: Vec<TokenSaid> = yaml::read(text).map_err(unreadable)?;
+    let node = yaml::read(text).map_err(|fault| format!(": {}", fault.words))?;
+    let said = said(&node).map_err(unreadable)?;
     if said.len() > MOST {
         return Err(format!("has {} tokens; {MOST} is the most", said.len()));
     }
@@ -180,15 +272,15 @@ mod tests {
             "- {{name: ci, sha256: {HASH}, keyspaces: [default, a-b], verbs: [read, write]}}\n\
              - {{name: it's, verbs: []}}\n- {{}}\n"
         );
-        let said: Vec<TokenSaid> = yaml::read(&said).expect("a valid list");
-        let once = text(&said);
-        let again: Vec<TokenSaid> = yaml::read(&once).expect("a valid list");
-        assert_eq!(text(&again), once);
+        let once = text(&yaml::read(&said).expect("a valid list")).expect("of the right shape");
+        let again = text(&yaml::read(&once).expect("a valid list")).expect("of the right shape");
+        assert_eq!(again, once);
         assert!(
             once.contains("'it''s'") && once.ends_with(", {}]"),
             "{once}"
         );
-        assert_eq!(read(&text(&[])), Ok(Vec::new()));
+        assert_eq!(read("[]"), Ok(Vec::new()));
+        assert_eq!(read(""), Ok(Vec::new()));
     }
 
     #[test]

@@ -5,6 +5,16 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// What stands for the key in an address or a path.
+pub(super) const KEY: &str = "{key}";
+
+/// What is said of a name that no keyspace can have.
+pub(super) const NOT_A_KEYSPACE: &str =
+    "is not a name for a keyspace: it is 1 to 64 of a-z 0-9 _ -";
+
+/// The longest span that a setting takes, where nothing speaks for another one.
+pub(super) const DAY: Duration = Duration::from_hours(24);
+
 /// A number of bytes: `16777216`, `64KiB`, `16 MiB`, `2GB`.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
@@ -69,6 +79,71 @@ pub(super) fn within<T: Copy + PartialOrd>(
     } else {
         Ok(value)
     }
+}
+
+/// A span of time within its bounds.
+pub(super) fn span_between(text: &str, low: Duration, high: Duration) -> Result<Duration, String> {
+    let shown = format_args!("from {low:?} to {} s", high.as_secs());
+    within(span(text)?, low, high, shown)
+}
+
+/// A span from a millisecond to a day.
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
+    span_between(text, Duration::from_millis(1), DAY)
+}
+
+/// A number of bytes within its bounds.
+pub(super) fn size_between(text: &str, low: u64, high: u64) -> Result<u64, String> {
+    let bounds = format_args!("from {} to {}", shown_bytes(low), shown_bytes(high));
+    within(bytes(text)?, low, high, bounds)
+}
+
+/// A size in the largest unit that divides it.
+fn shown_bytes(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    units
+        .into_iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
+        .map_or_else(
+            || bytes.to_string(),
+            |(unit, name)| format!("{}{name}", bytes / unit),
+        )
+}
+
+/// `None` for the word that stands for nothing of the kind.
+pub(super) fn unless<T>(
+    text: &str,
+    word: &str,
+    meaning: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if text == word {
+        Ok(None)
+    } else {
+        meaning(text).map(Some)
+    }
+}
+
+/// Yes or no.
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    word(text, &[("true", true), ("false", false)])
+}
+
+/// The text that a percent-encoded one stands for (RFC 3986, section 2.1).
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = after.get(..2)?;
+        // The parser would take a sign.
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = after.get(2..)?;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok()
 }
 
 /// One of a few words.
@@ -279,6 +354,23 @@ mod tests {
             "https://*.example",
         ] {
             assert!(origin(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn percent_encoding_is_undone_once() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("a%40b%25", Some("a@b%")),
+            ("%2541", Some("%41")),
+            ("%c3%A9", Some("é")),
+            ("%", None),
+            ("%4", None),
+            ("%+1", None),
+            ("%ff", None),
+            ("a+b", Some("a+b")),
+        ] {
+            assert_eq!(percent_decoded(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     Batch, Conditions, Delete, Done, Draft, Durability, Entry, Facts, Failure, Increment,
-    Incremented, NotKept, Operation, Page, Put, Touched, Version, Watch, Watching, embedded,
+    Incremented, Lifetime, NotKept, Operation, Owned, Page, Put, Touched, Version, Watch, Watching,
+    Writer, embedded,
 };
 
 /// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
@@ -15,6 +16,14 @@ pub enum Entries {
 }
 
 impl Entries {
+    /// The name of their keyspace.
+    #[inline]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Embedded(entries) => entries.name(),
+        }
+    }
+
     /// What a 2xx means here unless a request says otherwise.
     pub fn durability(&self) -> Durability {
         match self {
@@ -78,15 +87,54 @@ impl Entries {
         }
     }
 
-    /// Removes `key` where the conditions hold.
+    /// Removes `key` where it is `by`'s to remove and the conditions hold.
     pub async fn delete(
         &self,
         key: &[u8],
         when: &Conditions,
+        by: Writer<'_>,
         until: Durability,
     ) -> Result<Delete, Failure> {
         match self {
-            Self::Embedded(entries) => entries.delete(key, when, until).await,
+            Self::Embedded(entries) => entries.delete(key, when, by, until).await,
+        }
+    }
+
+    /// Every key that a source wrote and that is there, in no order. It takes as long as there are such keys, however many
+    /// others there are.
+    pub async fn owned(&self) -> Result<Vec<Owned>, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.owned().await,
+        }
+    }
+
+    /// A version that was never given to anything and never will be.
+    pub fn unstored_version(&self) -> Version {
+        match self {
+            Self::Embedded(entries) => entries.unstored_version(),
+        }
+    }
+
+    /// The entry that `draft` would make, for a value that is answered but not stored: with a version that was never given to
+    /// anything.
+    pub fn unstored(&self, draft: Draft) -> Entry {
+        match self {
+            Self::Embedded(entries) => entries.unstored(draft),
+        }
+    }
+
+    /// The same, and tells those who watch now that the key stands so, behind everything that was told before. Nothing is
+    /// stored, the event has no place to go on from, and who comes back is not told of it.
+    pub fn announce(&self, draft: Draft) -> Entry {
+        match self {
+            Self::Embedded(entries) => entries.announce(draft),
+        }
+    }
+
+    /// Tells those who watch now that `key` stands as if it had been removed, as [`Entries::announce`] tells of a value.
+    pub fn announce_removed(&self, key: &[u8]) {
+        match self {
+            Self::Embedded(entries) => entries.announce_removed(key),
         }
     }
 
@@ -97,7 +145,7 @@ impl Entries {
         }
     }
 
-    /// Adds to the counter `key` in one step, making it where it is absent.
+    /// Adds to the counter `key` in one step, for a client, making it where it is absent.
     pub async fn increment(
         &self,
         key: &[u8],
@@ -109,16 +157,17 @@ impl Entries {
         }
     }
 
-    /// Lets `key` leave at another time, `None` is never, where the conditions hold. The value stays what it is.
+    /// Gives `key` another lifetime, where it is `by`'s to change and the conditions hold. The value stays what it is.
     pub async fn touch(
         &self,
         key: &[u8],
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
         when: &Conditions,
+        by: Writer<'_>,
         until: Durability,
     ) -> Result<Touched, Failure> {
         match self {
-            Self::Embedded(entries) => entries.touch(key, expires_at_ms, when, until).await,
+            Self::Embedded(entries) => entries.touch(key, lifetime, when, by, until).await,
         }
     }
 

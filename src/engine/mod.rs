@@ -4,9 +4,11 @@
 
 mod embedded;
 mod entries;
+mod media;
 mod operation;
 mod policy;
 mod watching;
+mod writer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +16,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use embedded::Simulated;
 pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, directory, open};
 pub use entries::Entries;
+pub use media::MediaType;
 pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
 pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 pub use watching::{
     Begin, End, Event, Filter, NotKept, Place, TextKind, Told, Watch, Watching, What,
 };
+pub use writer::{Holder, Owned, Writer};
 
 use crate::metrics::StoreMetrics;
 
@@ -54,33 +60,6 @@ impl fmt::Display for Durability {
     }
 }
 
-/// A media type, cheap to clone; the two that values get without asking cost no reference count.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum MediaType {
-    /// `text/plain; charset=utf-8`
-    Text,
-    /// `application/octet-stream`
-    Binary,
-    /// Any other, as it was sent.
-    Named(Arc<str>),
-}
-
-impl MediaType {
-    /// The type of text that came without one.
-    pub const TEXT: &'static str = "text/plain; charset=utf-8";
-    /// The type of bytes that came without one.
-    pub const BINARY: &'static str = "application/octet-stream";
-
-    /// As it stands in a `Content-Type` header.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Text => Self::TEXT,
-            Self::Binary => Self::BINARY,
-            Self::Named(name) => name,
-        }
-    }
-}
-
 /// A value with its facts, as it was met. Cloning copies no bytes.
 #[derive(Clone)]
 pub struct Entry {
@@ -96,6 +75,10 @@ pub struct Entry {
     pub created_at_ms: u64,
     /// When the entry leaves, in Unix milliseconds.
     pub expires_at_ms: Option<u64>,
+    /// When somebody should look for a newer value, in Unix milliseconds.
+    pub stale_at_ms: Option<u64>,
+    /// The source that wrote it, where one did.
+    pub owner: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Entry {
@@ -126,6 +109,25 @@ pub struct Page {
     pub end: bool,
 }
 
+/// Until when an entry is there, and until when it is fresh.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lifetime {
+    /// When the entry leaves, in Unix milliseconds; `None` is never.
+    pub expires_at_ms: Option<u64>,
+    /// When somebody should look for a newer value, in Unix milliseconds; `None` is never. The engine only keeps it.
+    pub stale_at_ms: Option<u64>,
+}
+
+impl Lifetime {
+    /// Fresh until it leaves.
+    pub const fn until(expires_at_ms: Option<u64>) -> Self {
+        Self {
+            expires_at_ms,
+            stale_at_ms: None,
+        }
+    }
+}
+
 /// What is said of a value that is about to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -133,8 +135,10 @@ pub struct Facts<'a> {
     pub media_type: &'a str,
     /// As it stands in a `Content-Encoding` header.
     pub content_encoding: Option<&'a str>,
-    /// When the entry leaves, in Unix milliseconds.
-    pub expires_at_ms: Option<u64>,
+    /// Until when it is there and fresh.
+    pub lifetime: Lifetime,
+    /// Who writes it.
+    pub writer: Writer<'a>,
 }
 
 /// The versions that a condition names.
@@ -156,7 +160,7 @@ pub struct Conditions {
 }
 
 /// How a put ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Put {
     /// There was no value before.
     Created(Version),
@@ -164,10 +168,12 @@ pub enum Put {
     Replaced(Version),
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
 /// How a delete ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Delete {
     /// The key is gone.
     Removed,
@@ -175,6 +181,8 @@ pub enum Delete {
     Absent,
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
 /// A snapshot that was made.
@@ -341,6 +349,13 @@ impl Engine {
     pub fn now_ms(&self) -> u64 {
         match self {
             Self::Embedded(embedded) => embedded.now_ms(),
+        }
+    }
+
+    /// What the machine's clock shows, in Unix milliseconds; it can be set, forward and back.
+    pub fn wall_ms(&self) -> u64 {
+        match self {
+            Self::Embedded(embedded) => embedded.wall_ms(),
         }
     }
 

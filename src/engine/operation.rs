@@ -1,7 +1,7 @@
 //! What can be asked of entries beside reading, setting and removing one: counting, a new expiry, many at once. The words say what every
 //! engine promises.
 
-use super::{Conditions, Delete, Draft, Entry, Put, Version};
+use super::{Conditions, Delete, Draft, Entry, Holder, Put, Version, Writer};
 
 /// What is to be added to a counter, an entry whose value is an `i64` in decimal text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Increment {
 }
 
 /// How an increment ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Incremented {
     /// The counter has another number now.
     Counted {
@@ -37,20 +37,24 @@ pub enum Incremented {
     },
     /// The value is no number in decimal, or no plain text; nothing was changed.
     NotACounter,
+    /// A source wrote it, and only clients count; nothing was changed.
+    Foreign(Holder),
 }
 
-/// How a change of an expiry ended.
+/// How a change of a lifetime ended.
 #[derive(Clone, Debug)]
 pub enum Touched {
-    /// The entry as it is now: with a new version, unless it was to leave then anyway.
+    /// The entry as it is now: with a new version, unless it had that lifetime anyway.
     Set(Entry),
     /// The key is not there.
     Absent,
     /// A condition did not hold; nothing was changed. With the version that is there instead.
     Refused(Option<Version>),
+    /// The key is somebody else's, whatever the conditions; nothing was changed.
+    Foreign(Holder),
 }
 
-/// One operation of a batch.
+/// One operation of a batch. It is a client who counts and removes; who puts is said by the draft.
 #[derive(Debug)]
 pub enum Operation<'a> {
     /// Sets the key of the draft.
@@ -71,6 +75,8 @@ pub enum Operation<'a> {
         key: &'a [u8],
         /// What must hold.
         when: &'a Conditions,
+        /// Who removes it, where operations are done one after the other; all together they are a client's.
+        by: Writer<'a>,
     },
     /// Adds to a counter.
     Increment {
@@ -109,7 +115,7 @@ pub enum Batch {
 }
 
 /// Why an operation, and so its whole batch, was not done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unmade {
     /// A condition did not hold. With the version that is there instead.
     Refused(Option<Version>),
@@ -122,4 +128,6 @@ pub enum Unmade {
     NotACounter,
     /// An earlier operation names the key too.
     Repeated,
+    /// The key is somebody else's, whatever the conditions.
+    Foreign(Holder),
 }

@@ -61,6 +61,10 @@ pub enum Told {
     Synced(Place),
     /// A change.
     Event(Event),
+    /// Changes of the one key that is watched were missed: this is how it stands now. It is no change of its own.
+    Newest(Event),
+    /// The key is not there, whatever was told before; that is no change either.
+    Gone(Bytes),
     /// Changes were missed. It goes on behind this place.
     Reset(Place),
     /// Nothing more.
@@ -115,8 +119,8 @@ pub enum TextKind {
 }
 
 impl Event {
-    /// Its place in the order of changes.
-    pub fn place(&self) -> Place {
+    /// Its place in the order of changes; `None` for what was only announced: nobody can go on from there.
+    pub fn place(&self) -> Option<Place> {
         match self {
             Self::Embedded(event) => event.place(),
         }
@@ -149,6 +153,13 @@ impl Watch {
     pub fn poll_told(&mut self, context: &Context<'_>) -> Poll<Told> {
         match self {
             Self::Embedded(watch) => watch.poll_told(context),
+        }
+    }
+
+    /// Whether the first thing that it tells will be that changes were missed.
+    pub fn begins_with_reset(&self) -> bool {
+        match self {
+            Self::Embedded(watch) => watch.begins_with_reset(),
         }
     }
 

@@ -110,9 +110,12 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         }
         Operation::ListKeyspaces => Right::Anywhere(Verb::Read),
         Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
-        Operation::Metrics | Operation::Limits | Operation::Snapshot => {
-            Right::OnServer(Verb::Admin)
-        }
+        Operation::Metrics
+        | Operation::Limits
+        | Operation::Mirrors
+        | Operation::Snapshot
+        | Operation::ListSources
+        | Operation::RunSource => Right::OnServer(Verb::Admin),
     }
 }
 

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::service::Service;
 use crate::keyspace::{Keyspaces, Values};
+use crate::pump::Pump;
 
 /// A request with what it needs to be answered.
 pub(crate) struct Call {
@@ -78,6 +79,10 @@ impl Call {
 
     pub(super) fn keyspaces(&self) -> Result<&Keyspaces, Problem> {
         self.service().keyspaces()
+    }
+
+    pub(super) fn pump(&self) -> Result<&Pump, Problem> {
+        self.service().pump()
     }
 
     pub(super) fn values(&self) -> Result<&Values, Problem> {

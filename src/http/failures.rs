@@ -48,9 +48,10 @@ failures! {
     RangeFailures [RangeNotSatisfiable]
     /// Of changing a value.
     WriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
-        CrossSite ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost
-        DiskFull KeyspaceFull
+        CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
+        DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
@@ -61,6 +62,7 @@ failures! {
     ]
     /// Of a flush.
     FlushFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
         DurabilityLost DiskFull
@@ -90,17 +92,19 @@ failures! {
     TtlReadFailures: KeyReadFailures []
     /// Of changing what is there already.
     TtlWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
-        KeyNotFound KeyspaceNotFound ConditionFailed TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
+        Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
     /// Of adding to a counter.
     CounterWriteFailures [
+        KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
-        KeyspaceNotFound CounterOutOfRange NotACounter TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
+        Overloaded DurabilityLost DiskFull KeyspaceFull
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
@@ -118,6 +122,7 @@ failures! {
     KeyspaceFailures: KeyspaceListFailures [KeyspaceNotFound]
     /// Of making or changing a keyspace.
     KeyspaceSetFailures [
+        KeyspaceReadOnly
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
         DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
@@ -129,14 +134,23 @@ failures! {
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.
-    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound]
+    KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound KeyspaceReadOnly]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting
         Draining DurabilityLost DiskFull
     ]
+    /// Of listing sources.
+    SourceListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of running a source.
+    SourceRunFailures [
+        InvalidKey InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost SourceNotFound
+        AlreadyRunning InvalidOperation Starting
+    ]
     /// Of the limits.
     LimitsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of the mirrors.
+    MirrorsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
     /// Of the figures.
     MetricsFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Internal]
     /// Of a probe.

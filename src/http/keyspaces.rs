@@ -43,6 +43,10 @@ pub(crate) struct KeyspaceAnswer {
     /// Whether the configuration file defines it, so that it cannot be changed here.
     #[schema(example = false)]
     defined_by_file: bool,
+    /// What its absent keys are asked of, where they are: `http`, `file` or `sql`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    source: Option<&'static str>,
 }
 
 /// Which keyspaces were dropped.
@@ -62,6 +66,7 @@ impl From<Described> for KeyspaceAnswer {
             keys: facts.keys,
             bytes: facts.bytes,
             defined_by_file: described.defined_by == DefinedBy::File,
+            source: described.source,
         }
     }
 }

@@ -11,7 +11,8 @@ use super::query::Query;
 use super::shapes::{
     LookupAnswers, LookupKey, NotModified, PartHeaders, PartOfValue, ReadConditions, WholeValue,
 };
-use super::{answer, conditions, pages};
+use super::values::found;
+use super::{conditions, pages};
 
 /// cachepump's own words, spelling included: clients compare them.
 const NO_PARAMETER: &str = "Parametor 'key' is not found";
@@ -74,10 +75,7 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
     };
     match values.find(key.as_bytes()).await? {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => {
-            let max_age = values.max_age(&entry);
-            answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
-        }
+        Some(entry) => found(call, values, &key, &conditions, entry),
     }
 }
 

@@ -1,14 +1,11 @@
-//! Media types and encodings of values: which a request names, and which a browser would run. It must not look at more of
-//! a value than whether it is UTF-8.
+//! Media types and encodings of values: which a request names, and which a browser would run. It must not look at
+//! a value.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::code::Code;
 use super::problem::Problem;
 use crate::keyspace::MediaType;
-
-/// The most bytes of a media type or an encoding that is kept with a value.
-pub(crate) const FACT_BYTES: usize = 1024;
 
 /// What `curl -d` sends unless it is told otherwise.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -19,7 +16,7 @@ pub(crate) fn named(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(text) = single(headers, &header::CONTENT_TYPE)? else {
         return Ok(None);
     };
-    if is_media_type(text) && !text.eq_ignore_ascii_case(FORM) {
+    if MediaType::is_one(text) && !text.eq_ignore_ascii_case(FORM) {
         Ok(Some(text))
     } else {
         Ok(None)
@@ -32,25 +29,10 @@ pub(crate) fn may_be_json(headers: &HeaderMap) -> Result<bool, Problem> {
     let Some(text) = single(headers, &header::CONTENT_TYPE)? else {
         return Ok(true);
     };
-    let essence = essence(text).to_ascii_lowercase();
+    let essence = MediaType::essence(text).to_ascii_lowercase();
     let named =
-        is_media_type(text) && (essence == "application/json" || essence.ends_with("+json"));
+        MediaType::is_one(text) && (essence == "application/json" || essence.ends_with("+json"));
     Ok(named || text.is_empty() || text.eq_ignore_ascii_case(FORM))
-}
-
-/// Whether a text may be kept as a media type: it is one, and it can stand in a header.
-pub(crate) fn may_be_kept(text: &str) -> bool {
-    let visible = |byte: u8| (0x20..=0x7E).contains(&byte) || byte == b'\t';
-    text.len() <= FACT_BYTES && text.bytes().all(visible) && is_media_type(text)
-}
-
-/// The type of a value whose writer left it open.
-pub(crate) fn of_bytes(value: &[u8]) -> &'static str {
-    if std::str::from_utf8(value).is_ok() {
-        MediaType::TEXT
-    } else {
-        MediaType::BINARY
-    }
 }
 
 /// The content encoding that the request names. It is kept, never acted on.
@@ -76,37 +58,13 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
             format!("the header {name} has bytes that are no visible ASCII"),
         )
     })?;
-    if text.len() > FACT_BYTES {
-        let detail = format!(
-            "the header {name} has more than {FACT_BYTES} bytes: it is kept with the value"
-        );
+    if text.len() > MediaType::MOST_BYTES {
+        let most = MediaType::MOST_BYTES;
+        let detail =
+            format!("the header {name} has more than {most} bytes: it is kept with the value");
         return Err(Problem::new(Code::InvalidParameter, detail));
     }
     Ok(Some(text.trim_matches([' ', '\t'])))
-}
-
-/// `type/subtype`, and behind it nothing or parameters (RFC 9110, section 8.3.1).
-fn is_media_type(text: &str) -> bool {
-    let essence = essence(text);
-    let parameters = text
-        .get(essence.len()..)
-        .unwrap_or_default()
-        .trim_start_matches([' ', '\t']);
-    let is_token = |token: &str| !token.is_empty() && token.bytes().all(is_token_byte);
-    let separated = parameters.is_empty() || parameters.starts_with(';');
-    separated
-        && essence
-            .split_once('/')
-            .is_some_and(|(main, sub)| is_token(main) && is_token(sub))
-}
-
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// The media type without its parameters.
-fn essence(text: &str) -> &str {
-    text.split([';', ' ', '\t']).next().unwrap_or_default()
 }
 
 /// Whether a browser that is shown a value of this type would run what is in it: HTML, SVG, XML, scripts.
@@ -114,7 +72,7 @@ pub(crate) fn is_runnable(media_type: &MediaType) -> bool {
     let MediaType::Named(text) = media_type else {
         return false;
     };
-    let essence = essence(text);
+    let essence = MediaType::essence(text);
     let is = |known: &str| essence.eq_ignore_ascii_case(known);
     let ends = |suffix: &str| {
         let start = essence.len().saturating_sub(suffix.len());
@@ -186,7 +144,7 @@ mod tests {
         headers.append(header::CONTENT_TYPE, HeaderValue::from_static("a/b"));
         headers.append(header::CONTENT_TYPE, HeaderValue::from_static("c/d"));
         assert_eq!(named(&headers).unwrap_err().code(), Code::InvalidParameter);
-        let long = HeaderValue::from_str(&"x".repeat(FACT_BYTES + 1)).unwrap();
+        let long = HeaderValue::from_str(&"x".repeat(MediaType::MOST_BYTES + 1)).unwrap();
         headers.insert(header::CONTENT_ENCODING, long);
         assert_eq!(
             encoding(&headers).unwrap_err().code(),
@@ -223,31 +181,6 @@ mod tests {
         ] {
             assert!(!may(value), "{value:?}");
         }
-    }
-
-    #[test]
-    fn what_is_kept_as_a_media_type_can_stand_in_a_header() {
-        for text in ["image/png", "text/html; charset=\"utf-8\"", FORM] {
-            assert!(may_be_kept(text), "{text:?}");
-        }
-        let long = format!("text/{}", "x".repeat(FACT_BYTES));
-        for text in [
-            "",
-            "text",
-            "a/b\r\nX: y",
-            "a/b; c=\u{e9}",
-            "a/b;\0",
-            long.as_str(),
-        ] {
-            assert!(!may_be_kept(text), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn open_types_follow_the_bytes() {
-        assert_eq!(of_bytes("gr\u{fc}n".as_bytes()), MediaType::TEXT);
-        assert_eq!(of_bytes(b""), MediaType::TEXT);
-        assert_eq!(of_bytes(&[0xFF, 0x00]), MediaType::BINARY);
     }
 
     #[test]

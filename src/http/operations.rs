@@ -141,6 +141,9 @@ pub(super) fn metrics(call: &Call) -> Result<HttpResponse, Problem> {
     if let Ok(keyspaces) = service.keyspaces() {
         keyspaces.observe(&metrics.store);
     }
+    if let Some(mirrors) = service.mirrors() {
+        mirrors.observe();
+    }
     let text = metrics
         .text()
         .map_err(|_no_memory| Problem::new(Code::Internal, "the figures cannot be written"))?;

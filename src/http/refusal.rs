@@ -1,5 +1,7 @@
 //! What the layers below refuse, as problems.
 
+use actix_web::http::header::{self, HeaderValue};
+
 use super::answer;
 use super::code::Code;
 use super::problem::{Exceeded, Problem};
@@ -45,23 +47,17 @@ impl From<Refusal> for Problem {
                     "{detail}; read what is there again and go on from now: initial=true does both"
                 ),
             ),
-            Refusal::CounterOutOfRange { .. } => Self::new(
-                Code::CounterOutOfRange,
-                format!("{detail}; nothing was changed"),
-            ),
-            Refusal::KeyRepeated => Self::new(
-                Code::InvalidOperation,
-                format!("{detail}; nothing was changed"),
-            ),
-            Refusal::NotACounter => {
-                Self::new(Code::NotACounter, format!("{detail}; nothing was changed"))
-            }
+            Refusal::CounterOutOfRange { .. } => unchanged(Code::CounterOutOfRange, &detail),
+            Refusal::ManagedBySource { .. } => unchanged(Code::ManagedBySource, &detail),
+            // No request writes as a source does.
+            Refusal::KeyTaken => Self::new(Code::Internal, detail),
+            Refusal::KeyRepeated => unchanged(Code::InvalidOperation, &detail),
+            Refusal::NotACounter => unchanged(Code::NotACounter, &detail),
+            Refusal::ReadOnly { .. } => unchanged(Code::KeyspaceReadOnly, &detail)
+                .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD")),
             Refusal::DefinedByFile { .. } => Self::new(Code::DefinedByFile, detail),
             Refusal::KeyspaceProtected => Self::new(Code::KeyspaceProtected, detail),
-            Refusal::DurabilityFixed { .. } => Self::new(
-                Code::DurabilityFixed,
-                format!("{detail}; nothing was changed"),
-            ),
+            Refusal::DurabilityFixed { .. } => unchanged(Code::DurabilityFixed, &detail),
             Refusal::TooManyKeyspaces { limit } => {
                 let exceeded = Exceeded {
                     limit: wide(limit),
@@ -80,9 +76,7 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let detail = failure.to_string();
         match failure {
-            Failure::DiskFull => {
-                Self::new(Code::DiskFull, format!("{detail}; nothing was changed"))
-            }
+            Failure::DiskFull => unchanged(Code::DiskFull, &detail),
             Failure::TooLarge { limit, actual } => {
                 let exceeded = Exceeded {
                     limit,
@@ -99,13 +93,9 @@ impl From<Failure> for Problem {
                 };
                 Self::new(Code::EntryTooLarge, detail).exceeding(exceeded)
             }
-            Failure::KeyspaceFull { .. } => {
-                Self::new(Code::KeyspaceFull, format!("{detail}; nothing was changed"))
-            }
+            Failure::KeyspaceFull { .. } => unchanged(Code::KeyspaceFull, &detail),
             Failure::KeyspaceDropped => Self::new(Code::KeyspaceNotFound, detail),
-            Failure::Overloaded { .. } => {
-                Self::new(Code::Overloaded, format!("{detail}; nothing was changed"))
-            }
+            Failure::Overloaded { .. } => unchanged(Code::Overloaded, &detail),
             Failure::NotDurableYet { .. } => Self::new(
                 Code::Overloaded,
                 format!("{detail}; a change that was asked for may still take effect"),
@@ -117,13 +107,17 @@ impl From<Failure> for Problem {
                     "a sync failed: see the log; a change that was asked for may be lost",
                 )
             }
-            Failure::Closing => Self::new(Code::Draining, format!("{detail}; nothing was changed")),
+            Failure::Closing => unchanged(Code::Draining, &detail),
             Failure::NoSnapshot { .. } => Self::new(
                 Code::Internal,
                 "no snapshot was made: see the log; the data is as it was",
             ),
         }
     }
+}
+
+fn unchanged(code: Code, detail: &str) -> Problem {
+    Problem::new(code, format!("{detail}; nothing was changed"))
 }
 
 fn wide(bytes: usize) -> u64 {

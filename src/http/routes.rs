@@ -72,8 +72,14 @@ pub(crate) enum Operation {
     Metrics,
     /// `GET /limits`
     Limits,
+    /// `GET /mirrors`
+    Mirrors,
     /// `POST /admin/snapshot`
     Snapshot,
+    /// `GET /sources`
+    ListSources,
+    /// `POST /sources/run/{name}`
+    RunSource,
     /// `GET /docs`
     DocsRedirect,
     /// `GET /docs/...`
@@ -137,7 +143,10 @@ impl Operation {
         Self::Readyz,
         Self::Metrics,
         Self::Limits,
+        Self::Mirrors,
         Self::Snapshot,
+        Self::ListSources,
+        Self::RunSource,
         Self::DocsRedirect,
         Self::Docs,
         Self::ProblemPage,
@@ -176,7 +185,10 @@ impl Operation {
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
             Self::Limits => "limits",
+            Self::Mirrors => "mirrors",
             Self::Snapshot => "snapshot",
+            Self::ListSources => "list_sources",
+            Self::RunSource => "run_source",
             Self::DocsRedirect | Self::Docs => "docs",
             Self::ProblemPage => "problem_page",
             Self::OpenApiJson | Self::OpenApiYaml => "openapi",
@@ -215,6 +227,9 @@ impl Operation {
             | Self::FlushByDelete
             | Self::FlushByPost
             | Self::Snapshot
+            | Self::ListSources
+            | Self::RunSource
+            | Self::Mirrors
             | Self::Limits => Admission::Open,
             // The lookup of a key asks for the store itself: the same path is the way to the pages.
             Self::Lookup
@@ -407,9 +422,16 @@ pub(crate) static ROUTES: &[Route] = &[
     read(Pattern::Exact("/readyz"), get!(Readyz)),
     read(Pattern::Exact("/metrics"), get!(Metrics)),
     read(Pattern::Exact("/limits"), get!(Limits)),
+    read(Pattern::Exact("/mirrors"), get!(Mirrors)),
     Route {
         pattern: Pattern::Exact("/admin/snapshot"),
         operations: &[(Method::POST, Operation::Snapshot)],
+        allow: "POST",
+    },
+    read(Pattern::Exact("/sources"), get!(ListSources)),
+    Route {
+        pattern: Pattern::Under("/sources/run/"),
+        operations: &[(Method::POST, Operation::RunSource)],
         allow: "POST",
     },
     read(Pattern::Exact("/docs"), get!(DocsRedirect)),
@@ -431,6 +453,7 @@ pub(crate) fn template(path: &str) -> Option<String> {
     Some(match route.pattern {
         Pattern::Exact(path) => path.to_owned(),
         Pattern::Under("/v1/") => "/v1/{key}".to_owned(),
+        Pattern::Under("/sources/run/") => "/sources/run/{name}".to_owned(),
         Pattern::Under(prefix) => format!("{prefix}..."),
         Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
         Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),

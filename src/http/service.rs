@@ -15,8 +15,10 @@ use super::guard::Hosts;
 use super::limits::Limits;
 use super::problem::Problem;
 use super::watch::Seats;
-use crate::keyspace::{Keyspaces, Opening, Values};
+use crate::keyspace::{Entry, Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
+use crate::pump::Pump;
 
 /// What the HTTP side can be told.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Service {
     since: Instant,
     opening: Opening,
     keyspaces: OnceLock<Keyspaces>,
+    mirrors: OnceLock<Mirrors>,
+    pump: OnceLock<Pump>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) watchers: Seats,
@@ -84,6 +88,8 @@ impl Service {
             since: Instant::now(),
             opening,
             keyspaces: OnceLock::new(),
+            mirrors: OnceLock::new(),
+            pump: OnceLock::new(),
             metrics,
             budget,
             hosts: Hosts::new(options.hosts),
@@ -157,12 +163,27 @@ impl Service {
         self.gate.set_log(log);
     }
 
+    /// These mirrors are shown from now on.
+    pub fn set_mirrors(&self, mirrors: Mirrors) {
+        self.mirrors.get_or_init(|| mirrors);
+    }
+
+    /// The mirrors, once there may be some.
+    pub(super) fn mirrors(&self) -> Option<&Mirrors> {
+        self.mirrors.get()
+    }
+
     /// The store is open: requests are served from now on.
     pub fn open(&self, keyspaces: Keyspaces) {
         if self.keyspaces.set(keyspaces).is_ok() {
             // A server that was asked to stop while it was starting goes on stopping.
             self.move_on(STARTING, SERVING);
         }
+    }
+
+    /// Shows what is fetched by the clock; to be told before [`Service::open`].
+    pub fn set_pump(&self, pump: Pump) {
+        self.pump.get_or_init(|| pump);
     }
 
     /// The server was asked to stop.
@@ -203,6 +224,25 @@ impl Service {
                 "the store is being opened: /readyz shows the progress",
             )
         })
+    }
+
+    /// What is fetched by the clock, once the store is open.
+    pub(super) fn pump(&self) -> Result<&Pump, Problem> {
+        self.pump
+            .get()
+            .ok_or_else(|| Problem::new(Code::Starting, "the sources are being looked at"))
+    }
+
+    /// How old a value is that a scheduled source wrote; `None` of any other.
+    #[inline]
+    pub(super) fn age(&self, entry: &Entry) -> Option<Duration> {
+        let age = |owner: &Arc<str>| {
+            let pump = self.pump.get()?;
+            Some(Duration::from_millis(
+                pump.age_ms(owner, entry.created_at_ms),
+            ))
+        };
+        entry.owner.as_ref().and_then(age)
     }
 
     /// The values of the default keyspace, once they are open.

@@ -83,6 +83,13 @@ parameters! {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
             .example(Some(json!("demo")));
     ]
+    /// Which source.
+    SourceName [
+        parameter("name", ParameterIn::Path, "The name of a source, percent-encoded; a / may stand as it is")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).build()))
+            .example(Some(json!("motd")));
+    ]
     /// Which keyspaces.
     Names [
         parameter("name", ParameterIn::Query, "The names of the keyspaces; the parameter may be there several times")
@@ -201,6 +208,8 @@ macro_rules! answers {
 answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
+        .header("Age", header("For how many seconds it has not been known that the value is the newest one; where a scheduled source wrote it, or the keyspace follows somebody else"))
+        .header("Cache-Status", header("Where the keyspace follows somebody else: `standpipe; hit`, and whether it is stale (RFC 9211)"))
         .header("Expires", header("When the value leaves, where it does"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")

@@ -18,8 +18,10 @@ use super::shapes::{
     Bytes as AnyBytes, HowDurable, Key, NotModified, PartHeaders, PartOfValue, ReadConditions,
     Removed, Tuning, WholeValue, WriteConditions, Written,
 };
-use super::{answer, conditions, etag, key, media, parameters};
-use crate::keyspace::{Acknowledged, Change, Draft, Outcome, Stored, Ttl, Value, Values};
+use super::{answer, conditions, etag, key, media, mirrors, parameters};
+use crate::keyspace::{
+    Acknowledged, Change, Conditions, Draft, Entry, MediaType, Outcome, Stored, Ttl, Value, Values,
+};
 
 /// Read a value
 ///
@@ -60,8 +62,33 @@ pub(super) async fn read(
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
     let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
+    found(call, values, &key, &conditions, entry)
+}
+
+/// The answer to a read that found `entry`. Where somebody else's word counts for the value, it tells how old it is.
+#[inline]
+pub(super) fn found(
+    call: &Call,
+    values: &Values,
+    key: &str,
+    conditions: &Conditions,
+    entry: Entry,
+) -> Result<HttpResponse, Problem> {
+    let (method, headers) = (call.method(), call.headers());
     let max_age = values.max_age(&entry);
-    answer::of_entry(call.method(), call.headers(), &conditions, entry, max_age)
+    let freshness = values.freshness(key.as_bytes(), &entry);
+    let age = freshness.map(|freshness| freshness.age);
+    let Some(age) = age.or_else(|| call.service().age(&entry)) else {
+        return answer::of_entry(method, headers, conditions, entry, max_age);
+    };
+    // A client takes the age off.
+    let max_age = max_age.map(|max_age| max_age.saturating_add(age));
+    let mut response = answer::of_entry(method, headers, conditions, entry, max_age)?;
+    response
+        .headers_mut()
+        .insert(header::AGE, age.as_secs().into());
+    mirrors::mark(&mut response, freshness);
+    Ok(response)
 }
 
 /// Write a value
@@ -196,6 +223,7 @@ impl<'a> Put<'a> {
             return Err(Problem::new(Code::PartialPut, detail));
         }
         // What can be refused without the body is refused before it is read.
+        values.check_writable()?;
         values.check_key(key.as_bytes())?;
         let announced_len = body::announced_len(headers);
         values.check_value_len(announced_len.unwrap_or_default())?;
@@ -235,7 +263,9 @@ impl<'a> Put<'a> {
     }
 
     fn filled(&self, values: &Values, bytes: &[u8]) -> Result<Draft, Problem> {
-        let media_type = self.media_type.unwrap_or_else(|| media::of_bytes(bytes));
+        let media_type = self
+            .media_type
+            .unwrap_or_else(|| MediaType::of_bytes(bytes));
         let mut draft = values.draft(&self.value(media_type), bytes.len())?;
         draft.write(0, bytes);
         Ok(draft)

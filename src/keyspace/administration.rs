@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Keyspaces, Refusal};
+use super::news::Telling;
+use super::{Keyspaces, Refusal, Role};
 use crate::engine::{KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 
 /// The keyspace that always exists.
@@ -19,6 +20,8 @@ pub struct Described {
     pub facts: KeyspaceFacts,
     /// Who says what it promises.
     pub defined_by: DefinedBy,
+    /// The kind of source that its absent keys are asked of, where there is one.
+    pub source: Option<&'static str>,
 }
 
 /// Who says what a keyspace promises.
@@ -59,15 +62,19 @@ impl Keyspaces {
             });
         }
         let _one = self.administration.lock().await;
+        self.check_followed(name)?;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
+        let _telling = self.tells_of_birth(name);
         Ok(self.engine.set_keyspace(name, policy, limit).await?)
     }
 
     /// Drops the keyspace `name` with everything in it.
     pub async fn drop_one(&self, name: &str) -> Result<(), Refusal> {
         let _one = self.administration.lock().await;
+        self.check_followed(name)?;
         self.check_droppable(name)?;
+        let _telling = self.news.tells_at_the_end(name);
         if self.engine.drop_keyspace(name).await? {
             Ok(())
         } else {
@@ -83,11 +90,18 @@ impl Keyspaces {
         }
         let mut dropped = Vec::new();
         for name in names {
+            let _telling = self.news.tells_at_the_end(name);
             if self.engine.drop_keyspace(name).await? {
                 dropped.push((*name).to_owned());
             }
         }
         Ok(dropped)
+    }
+
+    /// Tells of a keyspace that is about to be made; `None` where it is there already.
+    pub(super) fn tells_of_birth(&self, name: &str) -> Option<Telling<'_>> {
+        let absent = self.engine.keyspace(name).is_none();
+        absent.then(|| self.news.tells_at_the_end(name))
     }
 
     /// Takes `names` for those that the configuration file defines from now on.
@@ -106,7 +120,15 @@ impl Keyspaces {
         } else {
             DefinedBy::Requests
         };
-        Described { facts, defined_by }
+        let source = match self.role(&facts.name) {
+            Role::Plain | Role::Mirrored(_) => None,
+            Role::Through(through) => Some(through.options().origin.kind()),
+        };
+        Described {
+            facts,
+            defined_by,
+            source,
+        }
     }
 
     fn check_droppable(&self, name: &str) -> Result<(), Refusal> {
@@ -114,6 +136,15 @@ impl Keyspaces {
             return Err(Refusal::KeyspaceProtected);
         }
         self.check_defined(name)
+    }
+
+    /// A keyspace that follows somebody else is only read.
+    fn check_followed(&self, name: &str) -> Result<(), Refusal> {
+        if let Role::Mirrored(_) = self.role(name) {
+            let name = name.to_owned();
+            return Err(Refusal::ReadOnly { name });
+        }
+        Ok(())
     }
 
     fn check_defined(&self, name: &str) -> Result<(), Refusal> {

@@ -2,10 +2,12 @@
 //! are sent or shown.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::counter::{Count, Counted, counted};
+use super::role::{Changing, Held};
 use super::values::{Acknowledged, Outcome, Refusal, Stored, Ttl, Value, Values};
-use crate::engine::{self, Conditions, Delete, Draft, Durability, Entry, Put, Unmade};
+use crate::engine::{self, Conditions, Delete, Draft, Durability, Entry, Put, Unmade, Writer};
 
 /// One operation of a batch.
 #[derive(Debug)]
@@ -77,17 +79,16 @@ impl Values {
         durability: Option<Durability>,
     ) -> Result<Vec<Result<Done, Refusal>>, Refusal> {
         let (until, acknowledged) = self.acknowledge(durability)?;
-        let prepared: Vec<_> = operations
-            .iter()
-            .map(|operation| self.prepared(operation))
-            .collect();
         // What is refused already keeps its place, so that the answers are in order.
         let mut refused = Vec::new();
         let mut possible = Vec::new();
-        for operation in prepared {
-            match operation {
-                Ok(operation) => {
+        let mut held = Vec::new();
+        let mut over = self.over_gets(operations);
+        for operation in operations {
+            match self.announced(operation).await {
+                Ok((operation, holding)) => {
                     possible.push(operation);
+                    held.push(holding);
                     refused.push(None);
                 }
                 Err(refusal) => refused.push(Some(refusal)),
@@ -95,11 +96,14 @@ impl Values {
         }
         let mut done = self.entries.each(possible, until).await?.into_iter();
         let mut answers = Vec::with_capacity(operations.len());
-        for (operation, refused) in operations.iter().zip(refused) {
+        for (index, (operation, refused)) in operations.iter().zip(refused).enumerate() {
             answers.push(match refused {
                 Some(refusal) => Err(refusal),
                 None => match done.next() {
-                    Some(Ok(done)) => shown(operation, done, acknowledged),
+                    Some(Ok(done)) => {
+                        let done = over.remove(&index).unwrap_or(done);
+                        shown(operation, done, acknowledged)
+                    }
                     Some(Err(failure)) => Err(failure.into()),
                     None => break,
                 },
@@ -116,9 +120,14 @@ impl Values {
     ) -> Result<Atomic, Refusal> {
         let (until, acknowledged) = self.acknowledge(durability)?;
         let mut prepared = Vec::with_capacity(operations.len());
+        let mut held = Vec::new();
+        let mut over = self.over_gets(operations);
         for (index, operation) in operations.iter().enumerate() {
-            match self.prepared(operation) {
-                Ok(operation) => prepared.push(operation),
+            match self.announced(operation).await {
+                Ok((operation, holding)) => {
+                    prepared.push(operation);
+                    held.push(holding);
+                }
                 Err(why) => return Ok(Atomic::Failed { index, why }),
             }
         }
@@ -126,6 +135,7 @@ impl Values {
             engine::Batch::Done(done) => {
                 let mut shown_all = Vec::with_capacity(done.len());
                 for (index, (operation, done)) in operations.iter().zip(done).enumerate() {
+                    let done = over.remove(&index).unwrap_or(done);
                     match shown(operation, done, acknowledged) {
                         Ok(done) => shown_all.push(done),
                         Err(why) => return Ok(Atomic::Failed { index, why }),
@@ -138,6 +148,32 @@ impl Values {
                 why: refusal(operations.get(index), why),
             }),
         }
+    }
+
+    /// An operation as the engine is told it, after everybody who has to know of it.
+    async fn announced<'o>(
+        &self,
+        operation: &'o Operation<'_>,
+    ) -> Result<(engine::Operation<'o>, Option<Held>), Refusal> {
+        let prepared = self.prepared(operation)?;
+        if matches!(operation.action, Action::Get) {
+            return Ok((prepared, None));
+        }
+        let held = self.before(Changing::Key(operation.key.as_bytes())).await?;
+        Ok((prepared, Some(held)))
+    }
+
+    /// Of the reads among the operations, by their places, what they come to where that is not stored.
+    fn over_gets(&self, operations: &[Operation<'_>]) -> HashMap<usize, engine::Done> {
+        let mut over = HashMap::new();
+        for (index, operation) in operations.iter().enumerate() {
+            if matches!(operation.action, Action::Get)
+                && let Some(laid) = self.over(operation.key.as_bytes())
+            {
+                over.insert(index, engine::Done::Got(laid.into_entry()));
+            }
+        }
+        over
     }
 
     fn prepared<'o>(&self, operation: &'o Operation<'_>) -> Result<engine::Operation<'o>, Refusal> {
@@ -154,7 +190,11 @@ impl Values {
                 when,
             },
             Action::Get => engine::Operation::Get { key },
-            Action::Delete { when } => engine::Operation::Delete { key, when },
+            Action::Delete { when } => engine::Operation::Delete {
+                key,
+                when,
+                by: Writer::Client,
+            },
             Action::Increment(count) => engine::Operation::Increment {
                 key,
                 increment: self.increment(count),
@@ -200,6 +240,8 @@ fn shown(
         | engine::Done::Deleted(Delete::Refused(current)) => {
             Err(Refusal::ConditionFailed { current })
         }
+        engine::Done::Put(Put::Foreign(holder))
+        | engine::Done::Deleted(Delete::Foreign(holder)) => Err(holder.into()),
         engine::Done::Got(entry) => Ok(Done::Got(entry)),
         engine::Done::Deleted(Delete::Removed | Delete::Absent) => Ok(Done::Deleted(acknowledged)),
         engine::Done::Incremented(incremented) => {
@@ -213,6 +255,7 @@ fn refusal(operation: Option<&Operation<'_>>, why: Unmade) -> Refusal {
         Unmade::Refused(current) => Refusal::ConditionFailed { current },
         Unmade::NotACounter => Refusal::NotACounter,
         Unmade::Repeated => Refusal::KeyRepeated,
+        Unmade::Foreign(holder) => holder.into(),
         Unmade::OutOfRange { current } => {
             super::counter::out_of_range(current, &operation.map(count_of).unwrap_or_default())
         }

@@ -1,5 +1,6 @@
 //! Counters: values that are a number in decimal text, added to in one step. It must not know how they are sent.
 
+use super::role::Changing;
 use super::values::{Acknowledged, Refusal, Ttl, Values};
 use crate::engine::{Durability, Increment, Incremented, Version};
 
@@ -56,7 +57,11 @@ impl Values {
     /// The number that `key` counts, if it is there.
     pub async fn counter(&self, key: &[u8]) -> Result<Option<Counter>, Refusal> {
         self.check_key(key)?;
-        match self.entries.counter(key).await? {
+        let counter = match self.over(key) {
+            Some(over) => over.number(),
+            None => self.entries.counter(key).await?,
+        };
+        match counter {
             None => Ok(None),
             Some((version, Some(value))) => Ok(Some(Counter { value, version })),
             Some((_, None)) => Err(Refusal::NotACounter),
@@ -72,6 +77,7 @@ impl Values {
     ) -> Result<Counted, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(durability)?;
+        let _held = self.before(Changing::Key(key)).await?;
         let increment = self.increment(count);
         let incremented = self.entries.increment(key, &increment, until).await?;
         counted(incremented, count, acknowledged)
@@ -108,6 +114,7 @@ pub(super) fn counted(
         }),
         Incremented::OutOfRange { current } => Err(out_of_range(current, count)),
         Incremented::NotACounter => Err(Refusal::NotACounter),
+        Incremented::Foreign(holder) => Err(holder.into()),
     }
 }
 

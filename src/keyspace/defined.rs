@@ -67,6 +67,7 @@ impl Keyspaces {
             if before == Some(*policy) {
                 continue;
             }
+            let _telling = self.tells_of_birth(name);
             if let Err(failure) = self.engine.set_keyspace(name, policy, limit).await {
                 self.go_back(changed).await;
                 return Err(not_defined(name, there.len(), failure));

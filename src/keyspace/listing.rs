@@ -78,9 +78,7 @@ impl Values {
         loop {
             // One more than is wanted, so that the last page is known to be the last one.
             let limit = listing.limit - listed.len() + 1;
-            let page = self
-                .entries
-                .page(listing.prefix.as_bytes(), place.as_deref(), limit);
+            let page = self.page(listing.prefix.as_bytes(), place.as_deref(), limit);
             let Page { entries, end } = page.await?;
             for keyed in entries {
                 // What lies in the group that was counted last.

@@ -8,10 +8,15 @@ mod counter;
 mod defined;
 mod expiry;
 mod listing;
+mod mirrored;
+mod news;
+mod role;
+mod sources;
+mod through;
 mod values;
 mod watching;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -22,7 +27,7 @@ use crate::metrics::StoreMetrics;
 pub use crate::engine::{
     Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
     Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Place, Policy, Progress, TextKind, Told, Version, Versions, Watch, Watching, What,
+    Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -30,7 +35,17 @@ pub use condition::Verdict;
 pub use counter::{Count, Counted, Counter};
 pub use defined::NotDefined;
 pub use listing::{Listed, Listing};
+pub use mirrored::{
+    Contact, Content, Fares, Feed, Freshness, Mirrored, Received, Remarkable, Untaken, Watch, Whom,
+    Why,
+};
+pub use news::News;
+pub use role::Role;
+pub use through::Through;
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
+
+use news::Teller;
+use role::Roles;
 
 /// Every keyspace of this service.
 #[derive(Clone, Debug)]
@@ -42,6 +57,10 @@ pub struct Keyspaces {
     administration: Arc<Mutex<()>>,
     /// The names of those that the configuration file defines.
     defined: Arc<ArcSwap<BTreeSet<String>>>,
+    /// What keyspaces do beside keeping values. Replaced as a whole while requests run.
+    roles: Arc<Roles>,
+    /// Who wants to know of what happens to keyspaces as a whole.
+    news: Teller,
     /// Kept, because most requests are for it and it cannot be dropped.
     default: Values,
 }
@@ -51,12 +70,22 @@ impl Keyspaces {
     pub fn new(engine: Engine, options: Options) -> Self {
         let options = Arc::new(ArcSwap::from_pointee(options));
         let entries = engine.default_entries();
-        let default = Values::new(engine.clone(), entries, Arc::clone(&options));
+        let roles = Arc::<Roles>::default();
+        let news = Teller::default();
+        let default = Values::new(
+            engine.clone(),
+            entries,
+            Arc::clone(&options),
+            Arc::clone(&roles),
+            news.clone(),
+        );
         Self {
             engine,
             options,
             administration: Arc::default(),
             defined: Arc::default(),
+            roles,
+            news,
             default,
         }
     }
@@ -64,6 +93,29 @@ impl Keyspaces {
     /// Replaces the rules for requests from now on.
     pub fn set_options(&self, options: Options) {
         self.options.store(Arc::new(options));
+    }
+
+    /// Replaces what keyspaces do beside keeping values, by their names: for requests from now on, the others keep values and
+    /// nothing else.
+    pub async fn set_roles(&self, roles: BTreeMap<String, Role>) {
+        self.roles.set(roles).await;
+    }
+
+    /// The right to write into the keyspace `name`, which follows somebody else; an earlier one is worth nothing from then on.
+    /// What cannot be stored takes at most `unstored_bytes` of memory.
+    pub async fn feed(&self, name: &str, unstored_bytes: usize) -> Result<Feed, Refusal> {
+        let values = self.values(name)?;
+        let Role::Mirrored(mirrored) = self.role(name) else {
+            return Err(Refusal::KeyspaceNotFound {
+                name: name.to_owned(),
+            });
+        };
+        Ok(Feed::open(values, mirrored, unstored_bytes).await)
+    }
+
+    /// What the keyspace called `name` does beside keeping values.
+    pub fn role(&self, name: &str) -> Role {
+        self.roles.of(name)
     }
 
     /// The values of the keyspace `default`, which always exists.
@@ -83,12 +135,24 @@ impl Keyspaces {
             self.engine.clone(),
             entries,
             Arc::clone(&self.options),
+            Arc::clone(&self.roles),
+            self.news.clone(),
         ))
+    }
+
+    /// Hears from now on of what happens to keyspaces as a whole.
+    pub fn news(&self) -> News {
+        self.news.listen()
     }
 
     /// Wall time in Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.engine.now_ms()
+    }
+
+    /// What the machine's clock shows, in Unix milliseconds; it can be set, forward and back.
+    pub fn wall_ms(&self) -> u64 {
+        self.engine.wall_ms()
     }
 
     /// How the data fares.

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::news::Teller;
+use super::role::{Changing, Roles};
 use crate::engine::{
-    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Put, Version,
+    Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Holder,
+    Lifetime, Put, Version, Writer,
 };
 
 /// The rules of a keyspace.
@@ -123,6 +126,21 @@ pub enum Refusal {
     /// The value is no number in decimal, or no plain text; nothing was changed.
     #[error("the value is no counter: that is a whole number of 64 bits in decimal, as text/plain")]
     NotACounter,
+    /// A scheduled source wrote the value, and it alone changes it; nothing was changed.
+    #[error("the source {source:?} wrote this key, and it alone changes it")]
+    ManagedBySource {
+        /// Its name; spelt so that it is not taken for the cause of an error.
+        r#source: Arc<str>,
+    },
+    /// A source would write over what a client wrote; nothing was changed. No client is ever refused so.
+    #[error("a client wrote this key, so no source writes there")]
+    KeyTaken,
+    /// The keyspace follows somebody else, and clients only read it; nothing was changed.
+    #[error("{name:?} follows somebody else, and is only read here")]
+    ReadOnly {
+        /// Its name.
+        name: String,
+    },
     /// An atomic batch names a key twice; nothing was changed.
     #[error("the batch names the key twice")]
     KeyRepeated,
@@ -179,20 +197,39 @@ pub enum Refusal {
     Failed(#[from] Failure),
 }
 
+impl From<Holder> for Refusal {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Client => Self::KeyTaken,
+            Holder::Source(source) => Self::ManagedBySource { source },
+        }
+    }
+}
+
 /// The values of one keyspace.
 #[derive(Clone, Debug)]
 pub struct Values {
     pub(super) engine: Engine,
     pub(super) entries: Entries,
     options: Arc<ArcSwap<Options>>,
+    pub(super) roles: Arc<Roles>,
+    news: Teller,
 }
 
 impl Values {
-    pub(super) fn new(engine: Engine, entries: Entries, options: Arc<ArcSwap<Options>>) -> Self {
+    pub(super) fn new(
+        engine: Engine,
+        entries: Entries,
+        options: Arc<ArcSwap<Options>>,
+        roles: Arc<Roles>,
+        news: Teller,
+    ) -> Self {
         Self {
             engine,
             entries,
             options,
+            roles,
+            news,
         }
     }
 
@@ -200,6 +237,9 @@ impl Values {
     #[inline]
     pub async fn find(&self, key: &[u8]) -> Result<Option<Entry>, Refusal> {
         self.check_key(key)?;
+        if let Some(over) = self.over(key) {
+            return Ok(over.into_entry());
+        }
         Ok(self.entries.find(key).await?)
     }
 
@@ -224,7 +264,8 @@ impl Values {
         let facts = Facts {
             media_type: value.media_type,
             content_encoding: value.content_encoding,
-            expires_at_ms: self.expiry(value.ttl),
+            lifetime: Lifetime::until(self.expiry(value.ttl)),
+            writer: Writer::Client,
         };
         Ok(self.entries.draft(value.key, len, &facts)?)
     }
@@ -242,11 +283,13 @@ impl Values {
 
     /// Sets the key of `draft`.
     pub async fn put(&self, draft: Draft, change: &Change) -> Result<Stored, Refusal> {
+        let _held = self.before(Changing::Key(draft.key())).await?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
         let (version, outcome) = match self.entries.put(draft, &change.when, until).await? {
             Put::Created(version) => (version, Outcome::Created),
             Put::Replaced(version) => (version, Outcome::Replaced),
             Put::Refused(current) => return Err(Refusal::ConditionFailed { current }),
+            Put::Foreign(holder) => return Err(holder.into()),
         };
         Ok(Stored {
             version,
@@ -259,9 +302,14 @@ impl Values {
     pub async fn delete(&self, key: &[u8], change: &Change) -> Result<Acknowledged, Refusal> {
         self.check_key(key)?;
         let (until, acknowledged) = self.acknowledge(change.durability)?;
-        match self.entries.delete(key, &change.when, until).await? {
+        let _held = self.before(Changing::Key(key)).await?;
+        let deleted = self
+            .entries
+            .delete(key, &change.when, Writer::Client, until);
+        match deleted.await? {
             Delete::Removed | Delete::Absent => Ok(acknowledged),
             Delete::Refused(current) => Err(Refusal::ConditionFailed { current }),
+            Delete::Foreign(holder) => Err(holder.into()),
         }
     }
 
@@ -272,6 +320,7 @@ impl Values {
         durability: Option<Durability>,
     ) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
+        let _held = self.before(Changing::Prefix(prefix.as_bytes())).await?;
         Ok(self.entries.delete_prefix(prefix.as_bytes(), until).await?)
     }
 
@@ -283,6 +332,8 @@ impl Values {
     /// Removes everything and says how many entries there were.
     pub async fn flush(&self, durability: Option<Durability>) -> Result<u64, Refusal> {
         let (until, _) = self.acknowledge(durability)?;
+        let _held = self.before(Changing::All).await?;
+        let _telling = self.news.tells_at_the_end(self.entries.name());
         Ok(self.entries.flush(until).await?)
     }
 

@@ -1,7 +1,6 @@
 //! Following the changes of a keyspace.
 
 use super::{Filter, Refusal, Values, Watch, Watching};
-use crate::engine::NotKept;
 
 impl Values {
     /// Follows the changes.
@@ -9,7 +8,6 @@ impl Values {
         match &watching.filter {
             Filter::Key(wanted) | Filter::Prefix(wanted) => self.check_key(wanted)?,
         }
-        let watch = self.entries.watch(watching);
-        watch.map_err(|NotKept| Refusal::Compacted)
+        Watch::begin(self.clone(), watching)
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::engine::OpenError;
 use crate::keyspace::NotDefined;
+use crate::outbound::OutboundError;
 use crate::tls::TlsError;
 
 /// Why the server stopped other than by being asked to.
@@ -35,6 +36,9 @@ pub enum ServerError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The rules for what is called cannot be kept.
+    #[error("outbound: {0}")]
+    Outbound(#[from] OutboundError),
     /// The store was not opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -76,7 +80,7 @@ impl ServerError {
             Self::Lost { .. } | Self::Close { .. } | Self::Keyspaces(NotDefined::Failed { .. }) => {
                 74
             }
-            Self::Endpoint { .. } | Self::Tls(_) | Self::Keyspaces(_) => 78,
+            Self::Endpoint { .. } | Self::Tls(_) | Self::Outbound(_) | Self::Keyspaces(_) => 78,
             Self::System { .. } => 70,
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::{self, Receiver};
 use tokio::time::sleep;
 
+use super::movement::Movement;
 use super::reload::{Parts, Reload};
 use super::stop::Stop;
 use super::{OnSyncError, Options, Server, ServerError, addresses_of};
@@ -31,6 +32,7 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
         listeners,
         ops,
         tls,
+        outbound,
     } = server;
     let options = &reload.options;
     let opening = Opening::default();
@@ -53,6 +55,7 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
         stopper: listener.stopper(),
         service,
         tls,
+        movement: Movement::new(outbound),
         reload,
         stop,
     };
@@ -118,6 +121,7 @@ struct Life {
     service: Arc<Service>,
     stopper: Stopper,
     tls: Option<Arc<Tls>>,
+    movement: Movement,
     reload: Reload,
     stop: Stop,
 }
@@ -148,6 +152,10 @@ impl Life {
             self.stopper.stop().await;
             return Err(closed_because(keyspaces, refused.into()).await);
         }
+        let movement = &self.movement;
+        movement
+            .begin(&self.reload.options, &keyspaces, &self.service)
+            .await;
         self.service.open(keyspaces.clone());
         tracing::info!("ready");
         match self.serve(&keyspaces).await {
@@ -160,6 +168,7 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
+                self.movement.stop().await;
                 Err(ServerError::Lost { reason })
             }
         }
@@ -172,6 +181,7 @@ impl Life {
             service: &self.service,
             keyspaces,
             tls: self.tls.as_ref(),
+            movement: &self.movement,
         };
         tokio::select! {
             end = until_end(&mut self.stop, keyspaces, on_sync_error) => end,
@@ -181,7 +191,8 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. The store makes everything durable and ends.
+    /// 3. What moves by itself is stopped.
+    /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
     async fn drain(mut self, keyspaces: Keyspaces) -> Result<(), ServerError> {
@@ -196,6 +207,10 @@ impl Life {
         // The listener gives up after `drain_timeout` by itself.
         tokio::select! {
             () = self.stopper.drain() => {}
+            () = self.stop.asked_again() => {}
+        }
+        tokio::select! {
+            () = self.movement.stop() => {}
             () = self.stop.asked_again() => {}
         }
         let closed = on_a_thread("close", move || keyspaces.close())?;

@@ -4,6 +4,7 @@
 mod error;
 mod life;
 mod listen;
+mod movement;
 mod options;
 mod reload;
 mod stop;
@@ -26,6 +27,7 @@ use stop::{Stopper, stop};
 
 pub use crate::engine::{Durability, Eviction, Policy};
 pub use crate::keyspace::is_name as is_keyspace_name;
+use crate::outbound::Outbound;
 use crate::{http, tls};
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once. What `source` holds is taken over when it
@@ -137,6 +139,8 @@ struct Server {
     ops: Vec<TcpListener>,
     /// `None` for plain HTTP.
     tls: Option<Arc<tls::Tls>>,
+    /// For whatever calls somebody.
+    outbound: Outbound,
 }
 
 impl Server {
@@ -149,6 +153,7 @@ impl Server {
                 None => Vec::new(),
             },
             tls: tls.map(Arc::new),
+            outbound: Outbound::start(options.outbound.clone())?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the server can be told, checked and typed. It must not know where a setting came from: file, environment and
 //! flags are the configuration's business.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::engine::{Policy, StoreOptions};
 pub use crate::http::{Access, Token, Verbs};
 pub use crate::tls::Options as Tls;
+use crate::{mirror, outbound, pump, sink, source};
 
 /// Everything that a running server needs to know. [`Options::default`] is the documented default of every setting.
 #[derive(Clone, Debug)]
@@ -48,6 +50,16 @@ pub struct Options {
     pub watch: Watch,
     /// `keyspaces`: what the file defines, by name.
     pub keyspaces: Vec<(String, Policy)>,
+    /// `outbound.*`
+    pub outbound: outbound::Options,
+    /// `keyspaces.*.source`, by the keyspace's name: how those keyspaces read through.
+    pub through: BTreeMap<String, source::ThroughOptions>,
+    /// `keyspaces.*.mirror`, by the keyspace's name: what those keyspaces follow.
+    pub mirrors: BTreeMap<String, mirror::Options>,
+    /// `keyspaces.*.sink`, by the keyspace's name: where the changes of those keyspaces go.
+    pub sinks: BTreeMap<String, sink::Options>,
+    /// `sources`: what is fetched by the clock.
+    pub sources: pump::Options,
 }
 
 impl Default for Options {
@@ -70,6 +82,11 @@ impl Default for Options {
             on_sync_error: OnSyncError::Exit,
             watch: Watch::default(),
             keyspaces: Vec::new(),
+            outbound: outbound::Options::default(),
+            through: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
+            sinks: BTreeMap::new(),
+            sources: pump::Options::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::life::{http_limits, keyspace_options};
+use super::movement::Movement;
 use super::{Options, Tls as TlsOptions};
 use crate::http::{Configuration, Service};
 use crate::keyspace::Keyspaces;
@@ -42,6 +43,11 @@ const AT_ONCE: &[&str] = &[
     "limits.watchers",
     "logging.access",
     "logging.level",
+    "outbound.allow_link_local",
+    "outbound.ca",
+    "outbound.connect_timeout",
+    "outbound.proxy",
+    "outbound.proxy_file",
     "server.allowed_hosts",
     "server.reload_interval",
     "server.shutdown_delay",
@@ -51,7 +57,7 @@ const AT_ONCE: &[&str] = &[
 ];
 
 /// Settings with names of the operator's that take effect while the server runs.
-const AT_ONCE_BELOW: &[&str] = &["access.", "keyspaces."];
+const AT_ONCE_BELOW: &[&str] = &["access.", "keyspaces.", "sources."];
 
 /// Every setting's words, by its name.
 pub type Words = BTreeMap<String, String>;
@@ -132,6 +138,7 @@ pub(super) struct Parts<'a> {
     pub(super) service: &'a Service,
     pub(super) keyspaces: &'a Keyspaces,
     pub(super) tls: Option<&'a Arc<Tls>>,
+    pub(super) movement: &'a Movement,
 }
 
 impl Reload {
@@ -279,10 +286,16 @@ impl Reload {
                 .await
                 .map_err(|refused| refused.to_string())?;
         }
+        let movement = parts.movement;
+        movement
+            .set_outbound(&options)
+            .map_err(|refused| format!("outbound: {refused}"))?;
         if self.tls.is_some() && options.tls.is_some() {
             self.tls.clone_from(&options.tls);
         }
         swap(&options, parts);
+        // By the new limits.
+        movement.apply(&options, parts.keyspaces).await;
         logging::set_level(level);
         let changed = differing(&self.words, &words);
         if !changed.is_empty() {

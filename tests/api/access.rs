@@ -53,7 +53,11 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("GET", "/metrics", OnServer),
     ("HEAD", "/metrics", OnServer),
     ("GET", "/limits", OnServer),
+    ("GET", "/mirrors", OnServer),
     ("POST", "/admin/snapshot", OnServer),
+    ("GET", "/sources", OnServer),
+    ("HEAD", "/sources", OnServer),
+    ("POST", "/sources/run/a", OnServer),
     ("GET", "/keyspaces/{ks}/keys/a", OnKeyspace("read")),
     ("HEAD", "/keyspaces/{ks}/keys/a", OnKeyspace("read")),
     ("PUT", "/keyspaces/{ks}/keys/a", OnKeyspace("write")),
@@ -81,9 +85,10 @@ const ROUTES: &[(&str, &str, Needs)] = &[
 /// The path by which the document calls the route of a target.
 fn documented(target: &str) -> String {
     let path = target.split('?').next().unwrap();
-    let keyed = path
-        .strip_suffix("/a")
-        .map(|resource| format!("{resource}/{{key}}"));
+    let keyed = path.strip_suffix("/a").map(|resource| match resource {
+        "/sources/run" => format!("{resource}/{{name}}"),
+        _ => format!("{resource}/{{key}}"),
+    });
     keyed.unwrap_or_else(|| path.to_owned())
 }
 

@@ -2,25 +2,35 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use standpipe::mirror::Upstream;
 use standpipe::server::{self, Access, Options, Policy, Token, Verbs};
 
 use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
+use crate::mirrors::{copying, default_of, mirror};
+use crate::pump::{fixed, http, options as sources};
 
 /// What the codes are asked of.
 struct Stage {
+    /// Has a source that has written `mine`, and one that never ends.
     server: Server,
+    /// What the latter asks: it accepts and says nothing.
+    _silent: TcpListener,
     /// Has a token called `reader` for the keyspace `default`.
     guarded: Server,
 }
 
 impl Stage {
     fn new() -> Self {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endless = http(&format!("http://{}/", silent.local_addr().unwrap()));
         let server = Server::with(|options| {
+            options.sources = sources(&[("endless", endless), ("mine", fixed("1"))]);
             options.limits.batch_operations = 2;
             options.limits.batch_answer_bytes = 1_000;
             options.limits.json_bytes = 1_000;
@@ -28,6 +38,9 @@ impl Stage {
             options.limits.body_stall = std::time::Duration::from_millis(100);
             options.watch.history_events = 1;
             options.keyspaces = vec![("filed".to_owned(), Policy::default())];
+            // Nobody listens there: who follows need not have found anybody yet.
+            let nobody = mirror(Upstream::Standpipe(default_of(([127, 0, 0, 1], 9).into())));
+            copying(options, nobody);
         });
         let guarded = Server::with(|options| {
             options.access = Access {
@@ -45,7 +58,12 @@ impl Stage {
             };
         });
         assert_eq!(server.put("/v1/text", b"text").status, 201);
-        Self { server, guarded }
+        server.wait_until(|server| server.get("/v1/mine").status == 200);
+        Self {
+            server,
+            _silent: silent,
+            guarded,
+        }
     }
 
     fn json(&self, method: &str, target: &str, body: &Value) -> Answer {
@@ -123,6 +141,12 @@ const MADE: &[(&str, Make)] = &[
         stage.server.get("/keyspaces/absent")
     }),
     ("route_not_found", |stage| stage.server.get("/nothing")),
+    ("source_not_found", |stage| {
+        stage.server.send("POST", "/sources/run/absent", &[], b"")
+    }),
+    ("already_running", |stage| {
+        stage.server.send("POST", "/sources/run/endless", &[], b"")
+    }),
     ("method_not_allowed", |stage| {
         stage.server.send("POST", "/v1/a", &[], b"")
     }),
@@ -147,6 +171,9 @@ const MADE: &[(&str, Make)] = &[
     }),
     ("defined_by_file", |stage| {
         stage.json("PUT", "/keyspaces/filed", &json!({}))
+    }),
+    ("managed_by_source", |stage| {
+        stage.server.put("/v1/mine", b"2")
     }),
     ("durability_fixed", |stage| {
         stage.json(
@@ -225,6 +252,9 @@ const MADE: &[(&str, Make)] = &[
         client.write_request("PUT", "/v1/a", &len, b"x");
         server.wait_for("standpipe_http_inflight_bytes", 1 << 20);
         server.put("/v1/b", &vec![b'x'; LEN])
+    }),
+    ("keyspace_read_only", |stage| {
+        stage.server.put("/keyspaces/copy/keys/a", b"1")
     }),
     ("keyspace_full", |stage| {
         stage.keyspace("full", &json!({"max_bytes": "256KiB", "eviction": "none"}));

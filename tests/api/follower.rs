@@ -13,6 +13,8 @@ pub(crate) struct Follower {
     pub(crate) last_id: String,
     /// Milliseconds that the server asked for.
     pub(crate) retry: Option<String>,
+    /// What was said beside the events.
+    pub(crate) comments: Vec<String>,
 }
 
 /// An event.
@@ -49,6 +51,7 @@ impl Follower {
             text: String::new(),
             last_id: String::new(),
             retry: None,
+            comments: Vec::new(),
         };
         // The first block has no data: from here on nothing is missed.
         assert!(follower.block().unwrap().data.is_null());
@@ -87,6 +90,7 @@ impl Follower {
                 }
                 ("retry", retry) => self.retry = Some(retry.to_owned()),
                 (":", "") => {}
+                ("", comment) => self.comments.push(comment.to_owned()),
                 _ => panic!("{line:?} in {block:?}"),
             }
         }

@@ -113,9 +113,9 @@ def every_operation(checks, page, document):
         checks.check(good, f"{method} {path} with its example: {status}")
 
 
-def run(checks, data, what, picture):
+def run(checks, data, what, picture, arguments=()):
     """Does `what(page, document)` with the page of a fresh server."""
-    with Server(data) as target, chromium() as browser:
+    with Server(data, arguments=arguments) as target, chromium() as browser:
         document = json.loads(target.client().request("GET", "/openapi.json").body)
         watched = Watched(browser, f"http://127.0.0.1:{target.port}")
         page = watched.page(height=1600)
@@ -136,7 +136,8 @@ def main():
     checks, data = Checks(), server.fresh("try-it-out")
     run(checks, data, lambda page, _: store_and_flush(checks, page), "try-it-out.png")
     data = server.fresh("try-it-out")
-    run(checks, data, lambda page, document: every_operation(checks, page, document), "every-operation.png")
+    run(checks, data, lambda page, document: every_operation(checks, page, document), "every-operation.png",
+        server.with_a_source())
     say("pictures are in tests/.cache/screenshots")
     shutil.rmtree(data, ignore_errors=True)
     checks.finish()

@@ -1,5 +1,6 @@
 //! Flags, files and variables: what is accepted, and the line and exit code that refuse the rest.
 
+use std::fs;
 use std::net::TcpListener;
 
 use crate::harness::Place;
@@ -69,9 +70,9 @@ fn a_refused_configuration_is_78_and_one_line() {
             "gone.yml: cannot be read",
         ),
         (
-            Place::new().with_file("config.yml", "sources: {}\n"),
+            Place::new().with_file("config.yml", "engine: {}\n"),
             &[],
-            "./config.yml:1: sources is not built yet",
+            "./config.yml:1: engine is not built yet",
         ),
         (
             Place::new(),
@@ -103,6 +104,17 @@ fn cachepumps_spellings_of_the_flags_work() {
         &["check", "--e", ":7", "--l", "warn", "--c", "other.yml"],
         &["--e=:7", "--l=warn", "--c=other.yml", "check"],
         &["-e", ":7", "-l", "warn", "-c", "other.yml", "check"],
+        &[
+            "-e",
+            ":6",
+            "-e",
+            ":7",
+            "-l=off",
+            "-l=warn",
+            "-c=x",
+            "-c=other.yml",
+            "check",
+        ],
     ];
     for arguments in spellings {
         let ended = place.run(arguments);
@@ -126,33 +138,93 @@ fn cachepumps_spellings_of_the_flags_work() {
     }
 }
 
-#[test]
-fn what_check_prints_is_a_configuration_of_the_same_meaning() {
-    let text = "server: { allowed_hosts: [a.test, b.test], endpoint: '[::1]:9' }\nstorage: { path: \"it's here\" }\n\
-                keyspaces: { 'on': { ttl: 5m }, '07': {}, -: { max_bytes: 1MiB }, 'null': {}, a-b: { eviction: none } }\n";
+/// What `check` prints of a file, without where it came from; the same again when that is given back.
+fn printed_twice(text: &str) -> Vec<String> {
+    let values = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split("  #").next().unwrap().trim_end().to_owned())
+            .collect()
+    };
     let place = Place::new().with_file("config.yml", text);
     let first = place.run(&["check"]);
     assert_eq!(first.code, Some(0), "{first:?}");
     let place = Place::new().with_file("config.yml", &first.stdout);
     let second = place.run(&["check"]);
     assert_eq!(second.code, Some(0), "{second:?}");
-    let values = |text: &str| -> Vec<String> {
-        text.lines()
-            .map(|line| line.split("  #").next().unwrap().trim_end().to_owned())
-            .collect()
-    };
     assert_eq!(values(&first.stdout), values(&second.stdout));
+    values(&first.stdout)
+}
+
+#[test]
+fn what_check_prints_is_a_configuration_of_the_same_meaning() {
+    let text = "server: { allowed_hosts: [a.test, b.test], endpoint: '[::1]:9' }\nstorage: { path: \"it's here\" }\n\
+                keyspaces: { 'on': { ttl: 5m }, '07': {}, -: { max_bytes: 1MiB }, 'null': {}, a-b: { eviction: none } }\n\
+                sources: { 'a.b/c d': { static: { value: \"x\\ny\\u001b\" } }, 'on': { file: { path: x } }, broken: {} }\n";
+    let printed = printed_twice(text);
     for line in [
         "  path: 'it''s here'",
         "  'on':",
         "    ttl: 5m",
         "    durability: synced",
+        "  'a.b/c d':",
+        "      value: \"x\\ny\\U0000001b\"",
+        "  broken: {}",
     ] {
         assert!(
-            values(&first.stdout).contains(&line.to_owned()),
-            "{line} is missing in {}",
-            first.stdout
+            printed.contains(&line.to_owned()),
+            "{line} is missing in {printed:#?}"
         );
+    }
+}
+
+#[test]
+fn every_example_survives_its_own_print() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let files = fs::read_dir(examples).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        printed_twice(&fs::read_to_string(file).unwrap());
+    }
+}
+
+#[test]
+fn check_shows_no_secret_and_says_what_is_wrong_with_a_source() {
+    let text = "sources:\n  good: { http: { endpoint: 'http://u:hunter2@h', header: { A: hunter2 } } }\n  \
+                bad: { http: { endpoint: 'ftp://u:hunter2@h' } }\n  typo: { static: { value: x }, rul: '@daily' }\n";
+    let place = Place::new().with_file("config.yml", text);
+    let ended = place.run(&["check"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let expected = "\
+standpipe: ./config.yml:3: sources.bad.http.endpoint: \"ftp://***@h\" is not an address: it begins with neither http:// nor \
+https://; this source does nothing until that is mended
+standpipe: ./config.yml:4: sources.typo.rul is not a setting; did you mean sources.typo.rule? (`standpipe check` prints all of \
+them)
+";
+    assert_eq!(ended.stderr, expected);
+    assert!(
+        ended.stdout.contains("'http://***@h'") && !ended.stdout.contains("hunter2"),
+        "{ended:?}"
+    );
+    // With secrets that stand in files of their own there is nothing to mask.
+    let place = Place::new().with_variable("STANDPIPE_OUTBOUND__PROXY", "http://u:hunter2@h:1");
+    let ended = place.run(&["check"]);
+    assert!(!ended.stdout.contains("hunter2"), "{ended:?}");
+    assert!(ended.stdout.contains("'http://***@h:1'"), "{ended:?}");
+}
+
+#[test]
+fn a_file_of_cachepump_serves_with_cachepumps_flags() {
+    let text = include_str!("../../examples/cachepump.yml");
+    let place = Place::new().with_file("other.yml", text);
+    for flags in [
+        ["-c", "other.yml", "-l", "debug"],
+        ["--c", "other.yml", "--l", "DEBUG"],
+    ] {
+        let mut server = place.serve(&flags).ready();
+        assert_eq!(server.ask("GET", "/?key=absent").status, 404);
+        server.signal("TERM");
+        assert_eq!(server.wait(), Some(0));
     }
 }
 

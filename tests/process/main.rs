@@ -7,8 +7,13 @@ mod counting;
 mod crashes;
 mod directories;
 mod harness;
+mod mirrors;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../api/pump/origin.rs"]
+mod origin;
 mod reload;
 mod reload_keyspaces;
 mod serving;
+mod sources;
 mod tls;
 mod transfer;

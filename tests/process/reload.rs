@@ -322,3 +322,37 @@ fn tokens_come_and_go() {
         "{log}"
     );
 }
+
+#[test]
+fn what_moves_by_itself_changes_at_once_and_no_secret_is_named() {
+    let text = |secret: &str, threads: u32| {
+        format!(
+            "{OFTEN}outbound: {{ threads: {threads}, proxy: 'http://u:{secret}@127.0.0.1:9' }}\n\
+             keyspaces: {{ a: {{ source: {{ http: {{ endpoint: 'http://127.0.0.1:9/{{key}}', header: {{ X-A: {secret} }} }} }} }} }}\n\
+             sources: {{ 'b c': {{ rule: '@daily', http: {{ endpoint: 'http://127.0.0.1:9', body: {secret} }} }} }}\n"
+        )
+    };
+    let place = Place::new().with_file("config.yml", &text("hunter2", 2));
+    let mut server = place.serve(&[]).ready();
+    write(&place, &text("hunter3", 2));
+    let line = server.wait_for_line("the configuration was reloaded");
+    for setting in [
+        "keyspaces.a.source.http.header",
+        "outbound.proxy",
+        "sources.\\\"b c\\\".http.body",
+    ] {
+        let plain = line.replace('\\', "");
+        assert!(
+            plain.contains(&setting.replace('\\', "")),
+            "{setting}: {line}"
+        );
+    }
+    wait_until("nothing that waits", || check(&server, "restart").0);
+    write(&place, &text("hunter3", 3));
+    let detail = wait_for_failing(&server, "restart");
+    assert!(detail.ends_with("outbound.threads"), "{detail}");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    let log = server.log();
+    assert!(!log.contains("hunter"), "{log}");
+}

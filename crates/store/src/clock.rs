@@ -1,6 +1,6 @@
 //! The only reader of clocks. Wall time is taken once at start and carried on by `CLOCK_BOOTTIME`, so that a step of the
 //! wall clock in a running process changes nothing; at start it is raised to the newest time in the log, so that a clock
-//! set back cannot revive expired keys.
+//! set back cannot revive expired keys. What the wall clock itself shows is there for rules of the calendar alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,16 +23,8 @@ enum Kind {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads the wall clock"
-        )]
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let wall_ms = millis(wall);
         Self {
-            base_ms: AtomicU64::new(wall_ms.saturating_sub(boot_ms())),
+            base_ms: AtomicU64::new(wall_ms().saturating_sub(boot_ms())),
             kind: Kind::System,
         }
     }
@@ -54,6 +46,15 @@ impl Clock {
         }
     }
 
+    /// What the machine's clock shows, in Unix milliseconds: people and time servers set it, forward and back. Only for what
+    /// is due by the calendar.
+    pub fn wall_ms(&self) -> u64 {
+        match self.kind {
+            Kind::System => wall_ms(),
+            Kind::Manual => self.now_ms(),
+        }
+    }
+
     /// Moves the clock forward so that it shows at least `floor_ms`. Returns by how many milliseconds it was behind.
     pub fn raise(&self, floor_ms: u64) -> u64 {
         let behind = floor_ms.saturating_sub(self.now_ms());
@@ -71,6 +72,17 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         boot()
     }
+}
+
+fn wall_ms() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the wall clock"
+    )]
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    millis(wall)
 }
 
 fn boot() -> Duration {

@@ -228,7 +228,7 @@ impl Compaction<'_> {
         let parts = Parts {
             key: entry.key(),
             meta: facts.as_meta(),
-            expires_at_ms: entry.expires_at_ms(),
+            lifetime: entry.lifetime(),
             created_at_ms: entry.created_at_ms(),
         };
         block.push(entry.revision(), &parts, entry.key_and_value());

@@ -43,12 +43,12 @@ pub use map::{Entry, Facts, FactsOf, Keyspace, MAX_KEY_BYTES};
 pub use offline::{Repair, Repaired, Report, check, repair};
 pub use options::{Durability, Eviction, Options, Policy, TailPolicy};
 pub use progress::{Phase, Progress};
-pub use record::Meta;
+pub use record::{Lifetime, Meta};
 pub use stats::{Health, KeyspaceStats, LogStats, Stats};
 pub use store::{
-    Batch, Batched, Conditions, Counted, Delete, Deleted, Done, Draft, Failed, Flush, Increment,
-    Incremented, Operation, Place, Put, Putted, Read, Scan, SetKeyspace, Store, Touch, Touched,
-    Version, Versions,
+    Batch, Batched, Conditions, Counted, Delete, Deleted, Done, Draft, Failed, Flush, Holder,
+    Increment, Incremented, Operation, Place, Put, Putted, Read, Scan, SetKeyspace, Store, Touch,
+    Touched, Version, Versions, Writer,
 };
 pub use wait::block_on;
 pub use watch::{Change, Event, Filter, Flushed, NotKept, Position, Seen, Watcher};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Durability, Eviction, Increment, Keyspace, Level, Meta, Operation, Options,
-    Policy, Progress, Store, WriteError, block_on,
+    Clock, Conditions, Durability, Eviction, Increment, Keyspace, Level, Lifetime, Meta, Operation,
+    Options, Policy, Progress, Store, WriteError, Writer, block_on,
 };
 
 const KIB: u64 = 1 << 10;
@@ -55,7 +55,7 @@ fn put_until(
     expires_at_ms: Option<u64>,
 ) -> Result<u64, WriteError> {
     let meta = Meta::of_type(Meta::TEXT);
-    let draft = store.draft(key, len, &meta, expires_at_ms)?;
+    let draft = store.draft(key, len, &meta, Lifetime::until(expires_at_ms))?;
     let put = block_on(store.put(keyspace, draft, &Conditions::default(), Level::Written))?;
     Ok(put.own.unwrap())
 }
@@ -177,7 +177,14 @@ fn write_mixed(store: &Store, cache: &Arc<Keyspace>, seed: u64) {
         let whenever = Conditions::default();
         match state >> 60 {
             0..=1 => {
-                block_on(store.delete(cache, key.as_bytes(), &whenever, Level::Written)).unwrap();
+                block_on(store.delete(
+                    cache,
+                    key.as_bytes(),
+                    &whenever,
+                    Writer::Client,
+                    Level::Written,
+                ))
+                .unwrap();
             }
             2..=3 => {
                 let key = format!("count/{key}");
@@ -190,8 +197,15 @@ fn write_mixed(store: &Store, cache: &Arc<Keyspace>, seed: u64) {
             }
             5 => {
                 let far = Some(u64::MAX >> 24);
-                block_on(store.touch(cache, key.as_bytes(), far, &whenever, Level::Written))
-                    .unwrap();
+                block_on(store.touch(
+                    cache,
+                    key.as_bytes(),
+                    Lifetime::until(far),
+                    &whenever,
+                    Writer::Client,
+                    Level::Written,
+                ))
+                .unwrap();
             }
             _ => {
                 let len = usize::try_from((state >> 20) % 1_500).unwrap();
@@ -215,7 +229,9 @@ fn mixed<'k>(store: &Store, keys: &'k [String]) -> Vec<Operation<'k>> {
 fn puts<'k>(store: &Store, keys: &'k [String], len: usize) -> Vec<Operation<'k>> {
     let meta = Meta::of_type(Meta::TEXT);
     let put = |key: &String| Operation::Put {
-        draft: store.draft(key.as_bytes(), len, &meta, None).unwrap(),
+        draft: store
+            .draft(key.as_bytes(), len, &meta, Lifetime::FOREVER)
+            .unwrap(),
         when: Conditions::default(),
     };
     keys.iter().map(put).collect()
@@ -284,7 +300,7 @@ fn a_full_keyspace_that_evicts_nothing_says_so_and_lets_go() {
     put(&store, &cache, "0", 500).unwrap();
     let whenever = Conditions::default();
     for gone in [b"1", b"2"] {
-        block_on(store.delete(&cache, gone, &whenever, Level::Written)).unwrap();
+        block_on(store.delete(&cache, gone, &whenever, Writer::Client, Level::Written)).unwrap();
     }
     put(&store, &cache, "another", 1_000).unwrap();
     assert_eq!(store.stats().evicted, 0);

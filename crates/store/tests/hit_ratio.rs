@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Durability, Keyspace, Level, Meta, Options, Policy, Progress, Store,
-    block_on,
+    Clock, Conditions, Durability, Keyspace, Level, Lifetime, Meta, Options, Policy, Progress,
+    Store, block_on,
 };
 
 const KEYS: u32 = 20_000;
@@ -116,7 +116,9 @@ fn ask(store: &Store, cache: &Arc<Keyspace>, key: u32) -> bool {
         return true;
     }
     let meta = Meta::of_type(Meta::TEXT);
-    let draft = store.draft(key.as_bytes(), VALUE, &meta, None).unwrap();
+    let draft = store
+        .draft(key.as_bytes(), VALUE, &meta, Lifetime::FOREVER)
+        .unwrap();
     block_on(store.put(cache, draft, &Conditions::default(), Level::Written)).unwrap();
     false
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Durability, Eviction, Keyspace, KeyspaceError, Level, Meta, Options, Policy,
-    Progress, SetKeyspace, Store, WriteError, block_on,
+    Clock, Conditions, Durability, Eviction, Keyspace, KeyspaceError, Level, Lifetime, Meta,
+    Options, Policy, Progress, SetKeyspace, Store, WriteError, block_on,
 };
 
 const NONE: Conditions<'static> = Conditions {
@@ -29,7 +29,9 @@ fn set(store: &Store, name: &str, policy: &Policy) -> SetKeyspace {
 
 fn try_put(store: &Store, keyspace: &Arc<Keyspace>, key: &str) -> Result<u64, WriteError> {
     let meta = Meta::of_type(Meta::TEXT);
-    let draft = store.draft(key.as_bytes(), 0, &meta, None).unwrap();
+    let draft = store
+        .draft(key.as_bytes(), 0, &meta, Lifetime::FOREVER)
+        .unwrap();
     let put = block_on(store.put(keyspace, draft, &NONE, Level::Durable))?;
     let own = put.own.unwrap();
     block_on(store.wait_durable(own)).unwrap();

@@ -8,7 +8,8 @@ use std::thread;
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
     Batch, Batched, Clock, Conditions, Counted, Done, Durability, Failed, Increment, Keyspace,
-    Level, Meta, Operation, Options, Policy, Progress, Store, Touched, Version, Versions, block_on,
+    Level, Lifetime, Meta, Operation, Options, Policy, Progress, Store, Touched, Version, Versions,
+    Writer, block_on,
 };
 
 const NONE: Conditions<'static> = Conditions {
@@ -28,7 +29,7 @@ fn default(store: &Store) -> Arc<Keyspace> {
 
 fn put(store: &Store, key: &str, meta: &Meta<'_>, value: &[u8]) -> Version {
     let mut draft = store
-        .draft(key.as_bytes(), value.len(), meta, None)
+        .draft(key.as_bytes(), value.len(), meta, Lifetime::FOREVER)
         .unwrap();
     draft.fill(|place| place.copy_from_slice(value));
     let put = block_on(store.put(&default(store), draft, &NONE, Level::Durable)).unwrap();
@@ -52,7 +53,9 @@ fn counted(store: &Store, key: &str, increment: &Increment) -> (i64, i64, bool) 
             created,
             ..
         } => (value, previous, created),
-        refused @ (Counted::OutOfRange { .. } | Counted::NotACounter) => panic!("{refused:?}"),
+        refused @ (Counted::OutOfRange { .. } | Counted::NotACounter | Counted::Foreign(_)) => {
+            panic!("{refused:?}")
+        }
     }
 }
 
@@ -201,7 +204,15 @@ fn an_expiry_changes_without_the_value_and_survives() {
         let created = store.get(&keyspace, b"a").entry.unwrap().created_at_ms();
         let later = store.clock().now_ms() + 1_000_000;
         let touch = |at, when: &Conditions<'_>| {
-            let touch = block_on(store.touch(&keyspace, b"a", at, when, Level::Durable)).unwrap();
+            let touch = block_on(store.touch(
+                &keyspace,
+                b"a",
+                Lifetime::until(at),
+                when,
+                Writer::Client,
+                Level::Durable,
+            ))
+            .unwrap();
             block_on(store.wait_durable(touch.seen.max(touch.own.unwrap_or(0)))).unwrap();
             (touch.outcome, touch.own)
         };
@@ -231,7 +242,14 @@ fn an_expiry_changes_without_the_value_and_survives() {
         assert_eq!(entry.expires_at_ms(), Some(later));
         assert_eq!(entry.created_at_ms(), created);
         assert_eq!(&*store.facts(&entry).content_type, "x/y");
-        let gone = block_on(store.touch(&default(&store), b"b", None, &NONE, Level::Durable));
+        let gone = block_on(store.touch(
+            &default(&store),
+            b"b",
+            Lifetime::FOREVER,
+            &NONE,
+            Writer::Client,
+            Level::Durable,
+        ));
         assert!(matches!(gone.unwrap().outcome, Touched::Absent));
     }
 }
@@ -258,7 +276,9 @@ fn a_delete_by_prefix_takes_all_of_them_and_nobody_else() {
             } else {
                 Meta::of_type(Meta::TEXT)
             };
-            let draft = store.draft(key.as_bytes(), 0, &meta, None).unwrap();
+            let draft = store
+                .draft(key.as_bytes(), 0, &meta, Lifetime::FOREVER)
+                .unwrap();
             block_on(store.put(&keyspace, draft, &NONE, Level::Written)).unwrap();
         }
         assert_eq!(
@@ -295,7 +315,7 @@ fn operation_put<'a>(
 ) -> Operation<'a> {
     let meta = Meta::of_type("x/y");
     let mut draft = store
-        .draft(key.as_bytes(), value.len(), &meta, None)
+        .draft(key.as_bytes(), value.len(), &meta, Lifetime::FOREVER)
         .unwrap();
     draft.fill(|place| place.copy_from_slice(value));
     Operation::Put { draft, when }

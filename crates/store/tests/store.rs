@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Deleted, Level, Meta, Options, Progress, Putted, Store, Versions, block_on,
+    Clock, Conditions, Deleted, Level, Lifetime, Meta, Options, Progress, Putted, Store, Versions,
+    Writer, block_on,
 };
 
 fn open_with(path: &Path, clock: Clock, options: Options) -> Store {
@@ -21,7 +22,12 @@ fn open(path: &Path) -> Store {
 fn put_if(store: &Store, key: &str, value: &[u8], when: &Conditions<'_>) -> Putted {
     let default = store.keyspace("default").unwrap();
     let mut draft = store
-        .draft(key.as_bytes(), value.len(), &Meta::of_type("x/test"), None)
+        .draft(
+            key.as_bytes(),
+            value.len(),
+            &Meta::of_type("x/test"),
+            Lifetime::FOREVER,
+        )
         .unwrap();
     draft.fill(|place| place.copy_from_slice(value));
     let put = block_on(store.put(&default, draft, when, Level::Durable)).unwrap();
@@ -50,8 +56,14 @@ fn values_survive_a_close_and_an_open() {
     let large = vec![7; 3_000_000];
     put(&store, "large", &large);
     let default = store.keyspace("default").unwrap();
-    let deleted =
-        block_on(store.delete(&default, b"key/3", &Conditions::default(), Level::Durable)).unwrap();
+    let deleted = block_on(store.delete(
+        &default,
+        b"key/3",
+        &Conditions::default(),
+        Writer::Client,
+        Level::Durable,
+    ))
+    .unwrap();
     assert_eq!(deleted.outcome, Deleted::Removed);
     assert_eq!(get(&store, "key/3"), None);
     let version = store.version(&store.get(&default, b"large").entry.unwrap());
@@ -89,8 +101,14 @@ fn a_snapshot_and_the_log_behind_it_make_the_whole() {
         assert_eq!(compacted.entries, 300);
         put(&store, "behind", &round.to_le_bytes());
         let default = store.keyspace("default").unwrap();
-        block_on(store.delete(&default, b"behind", &Conditions::default(), Level::Durable))
-            .unwrap();
+        block_on(store.delete(
+            &default,
+            b"behind",
+            &Conditions::default(),
+            Writer::Client,
+            Level::Durable,
+        ))
+        .unwrap();
     }
     assert_eq!(store.stats().snapshots, 2);
     store.close().unwrap();
@@ -172,7 +190,12 @@ fn what_expires_is_absent_at_once_and_swept_later() {
     let at = store.clock().now_ms() + 60_000;
     for n in 0..1_000_u32 {
         let draft = store
-            .draft(&n.to_le_bytes(), 0, &Meta::of_type(Meta::TEXT), Some(at))
+            .draft(
+                &n.to_le_bytes(),
+                0,
+                &Meta::of_type(Meta::TEXT),
+                Lifetime::until(Some(at)),
+            )
             .unwrap();
         block_on(store.put(&default, draft, &Conditions::default(), Level::Written)).unwrap();
     }

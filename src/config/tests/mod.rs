@@ -1,8 +1,16 @@
 //! Configurations and what they mean, layer over layer.
 
+mod documents;
 mod keyspaces;
+mod mirrors;
+mod outbound;
 mod reading_again;
 mod refusals;
+mod requests;
+mod scheduled;
+mod secrecy;
+mod sinks;
+mod through;
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +20,7 @@ use std::time::Duration;
 
 use standpipe_store::TailPolicy;
 
-use super::said::SETTINGS;
+use super::said::settings;
 use super::*;
 use crate::logging::{Format, Level};
 use crate::server::OnSyncError;
@@ -69,10 +77,35 @@ impl Place {
     }
 }
 
+/// What a file of these words means.
+fn loaded(text: &str) -> Config {
+    let place = Place::new().with_file("file.yml", text);
+    place.load().expect(text)
+}
+
+/// Loads each file and compares the sentence that refuses it.
+fn assert_refused(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let refusal = Place::new()
+            .with_file("file.yml", text)
+            .load()
+            .expect_err(text);
+        assert_eq!(refusal, *expected, "{text}");
+    }
+}
+
+/// Every setting below a path as it is shown: `path=words`.
+fn shown(config: &Config, below: &str) -> Vec<String> {
+    let all = config.effective();
+    all.map(|(path, given)| format!("{path}={}", given.text))
+        .filter(|shown| shown.starts_with(below))
+        .collect()
+}
+
 fn origin(config: &Config, setting: &str) -> String {
     let (_, given) = config
         .effective()
-        .find(|(path, _)| *path == setting)
+        .find(|(path, _)| path.to_string() == setting)
         .expect("a known setting");
     given.origin.to_string()
 }
@@ -99,11 +132,11 @@ fn nothing_said_is_the_documented_defaults() {
 #[test]
 fn the_default_file_names_every_setting() {
     let config = Place::new().load().unwrap();
-    let mut defaults: Vec<&str> = config.effective().map(|(path, _)| path).collect();
-    let mut settings: Vec<&str> = SETTINGS.iter().copied().chain(["version"]).collect();
-    defaults.sort_unstable();
-    settings.sort_unstable();
-    assert_eq!(defaults, settings);
+    let defaults: Vec<String> = config
+        .effective()
+        .map(|(path, _)| path.to_string())
+        .collect();
+    assert_eq!(defaults, settings().collect::<Vec<_>>());
 }
 
 #[test]

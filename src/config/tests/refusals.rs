@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use super::{Flags, Place};
+use super::{Flags, Place, assert_refused};
 
 #[test]
 fn a_file_that_was_asked_for_has_to_be_there() {
@@ -16,17 +16,6 @@ fn a_file_that_was_asked_for_has_to_be_there() {
     let expected = "absent.yml: cannot be read: No such file or directory (os error 2); \
                     name another file with -c or STANDPIPE_CONFIG";
     assert_eq!(refusal, expected);
-}
-
-/// Loads each file and compares the sentence that refuses it.
-fn assert_refused(cases: &[(&str, &str)]) {
-    for (text, expected) in cases {
-        let refusal = Place::new()
-            .with_file("file.yml", text)
-            .load()
-            .expect_err(text);
-        assert_eq!(refusal, *expected, "{text}");
-    }
 }
 
 #[test]
@@ -66,6 +55,11 @@ fn names_and_shapes_are_refused_by_place() {
             "file.yml:2: server.allowed_hosts: a list belongs here: [one, two]",
         ),
         (
+            "server.endpoint: ':1'\n",
+            "file.yml:1: \"server.endpoint\" is not a setting; did you mean server.endpoint? (`standpipe check` prints all \
+             of them)",
+        ),
+        (
             "- server\n",
             "file.yml:1: a section belongs here: lines of `name: value`",
         ),
@@ -75,7 +69,7 @@ fn names_and_shapes_are_refused_by_place() {
         ),
         (
             "server: { endpoint: ':1' }\n---\nserver: {}\n",
-            "file.yml:3: more than one YAML document",
+            "file.yml:2: more than one YAML document",
         ),
     ]);
 }
@@ -152,22 +146,10 @@ fn values_are_refused_by_place_setting_and_reason() {
 #[test]
 fn rooms_of_later_versions_are_refused_by_name() {
     let cases = [
-        (
-            "version: '1.0'\nsources:\n  hello: { rule: '* * * * * *' }\n",
-            "file.yml:3: sources",
-        ),
         ("engine: valkey\n", "file.yml:1: engine"),
         (
-            "keyspaces:\n  users:\n    source: { http: { endpoint: 'http://a' } }\n",
-            "file.yml:3: keyspaces.users.source",
-        ),
-        (
-            "keyspaces:\n  default:\n    ttl: 1s\n    mirror: {}\n",
-            "file.yml:4: keyspaces.default.mirror",
-        ),
-        (
-            "keyspaces: { a: { sink: [] } }\n",
-            "file.yml:1: keyspaces.a.sink",
+            "version: '1.0'\ndiscovery:\n  dns: { name: a }\n",
+            "file.yml:2: discovery",
         ),
     ];
     for (text, place) in cases {

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use standpipe_store::{Batched, Deleted, Failed, Putted, Read};
 
 use super::entries::{Entries, asked};
-use super::words::{Named, counted, ours, removed, shown, stored, theirs};
+use super::words::{
+    Named, counted, our_holder, ours, removed, shown, stored, their_writer, theirs,
+};
 use crate::engine::{Batch, Conditions, Done, Durability, Failure, Incremented, Operation, Unmade};
 
 /// What the answers to a batch rest on.
@@ -81,10 +83,11 @@ impl Entries {
                 rests.note(seen, None);
                 Ok(Done::Got(entry.map(|entry| shown(store, entry))))
             }
-            Operation::Delete { key, when } => {
+            Operation::Delete { key, when, by } => {
                 let named = Named::by(when);
                 let conditions = named.conditions(when);
-                let delete = store.delete(keyspace, key, &conditions, level).await?;
+                let by = their_writer(by);
+                let delete = store.delete(keyspace, key, &conditions, by, level).await?;
                 rests.note(delete.seen, delete.own);
                 Ok(Done::Deleted(removed(delete.outcome)))
             }
@@ -165,7 +168,7 @@ fn in_their_words<'n>(
             when: named.conditions(when),
         },
         Operation::Get { key } => Theirs::Get { key },
-        Operation::Delete { key, when } => Theirs::Delete {
+        Operation::Delete { key, when, .. } => Theirs::Delete {
             key,
             when: named.conditions(when),
         },
@@ -182,5 +185,6 @@ fn unmade(why: Failed) -> Unmade {
         Failed::OutOfRange { current } => Unmade::OutOfRange { current },
         Failed::NotACounter => Unmade::NotACounter,
         Failed::Repeated => Unmade::Repeated,
+        Failed::Foreign(holder) => Unmade::Foreign(our_holder(holder)),
     }
 }

@@ -11,8 +11,10 @@ use bytes::Bytes;
 use standpipe_store::{Keyspace, Level, Meta, Read, Store};
 
 use super::keyspaces::durability;
-use super::words::{Named, removed, shown, stored};
-use crate::engine::{Conditions, Delete, Durability, Entry, Facts, Failure, Keyed, Page, Put};
+use super::words::{Named, ours, removed, shown, stored, their_lifetime, their_writer};
+use crate::engine::{
+    Conditions, Delete, Durability, Entry, Facts, Failure, Keyed, Owned, Page, Put, Version, Writer,
+};
 
 /// A value on its way into the map: one allocation of its exact size.
 #[derive(Debug)]
@@ -21,6 +23,11 @@ pub struct Draft(standpipe_store::Draft);
 impl Draft {
     pub(super) fn into_inner(self) -> standpipe_store::Draft {
         self.0
+    }
+
+    /// The key that the value is for.
+    pub fn key(&self) -> &[u8] {
+        self.0.key()
     }
 
     /// Puts `bytes` at `offset` of the value. What would lie behind its end is left out.
@@ -58,6 +65,11 @@ impl Entries {
     #[inline]
     pub(super) fn keyspace(&self) -> &Arc<Keyspace> {
         self.found.current()
+    }
+
+    #[inline]
+    pub(crate) fn name(&self) -> &str {
+        self.found.name()
     }
 
     #[inline]
@@ -129,14 +141,50 @@ impl Entries {
         let meta = Meta {
             content_type: facts.media_type,
             content_encoding: facts.content_encoding,
-            owner: None,
+            owner: match facts.writer {
+                Writer::Client | Writer::Mirror => None,
+                Writer::Source(name) => Some(name),
+            },
         };
-        Ok(Draft(self.store.draft(
-            key,
-            len,
-            &meta,
-            facts.expires_at_ms,
-        )?))
+        let lifetime = their_lifetime(facts.lifetime);
+        Ok(Draft(match facts.writer {
+            Writer::Client | Writer::Source(_) => self.store.draft(key, len, &meta, lifetime)?,
+            Writer::Mirror => {
+                let now = None;
+                self.store.restored_draft(key, len, &meta, lifetime, now)?
+            }
+        }))
+    }
+
+    pub(crate) async fn owned(&self) -> Result<Vec<Owned>, Failure> {
+        let (store, keyspace) = (&self.store, self.keyspace());
+        let scan = store.owned(keyspace);
+        self.reached(durability_of(keyspace), scan.seen).await?;
+        let owned = scan.entries.iter().filter_map(|entry| {
+            Some(Owned {
+                key: Bytes::copy_from_slice(entry.key()),
+                owner: Arc::clone(store.facts(entry).owner.as_ref()?),
+            })
+        });
+        Ok(owned.collect())
+    }
+
+    pub(crate) fn unstored_version(&self) -> Version {
+        ours(self.store.unstored_version())
+    }
+
+    pub(crate) fn unstored(&self, draft: Draft) -> Entry {
+        shown(&self.store, self.store.unstored(draft.0))
+    }
+
+    pub(crate) fn announce(&self, draft: Draft) -> Entry {
+        let entry = self.store.unstored(draft.0);
+        self.store.announce(self.keyspace(), entry.clone());
+        shown(&self.store, entry)
+    }
+
+    pub(crate) fn announce_removed(&self, key: &[u8]) {
+        self.store.announce_removed(self.keyspace(), key);
     }
 
     pub(crate) async fn put(
@@ -158,12 +206,14 @@ impl Entries {
         &self,
         key: &[u8],
         when: &Conditions,
+        by: Writer<'_>,
         until: Durability,
     ) -> Result<Delete, Failure> {
         let (store, keyspace) = (&self.store, self.keyspace());
         let named = Named::by(when);
+        let (conditions, by) = (named.conditions(when), their_writer(by));
         let delete = store
-            .delete(keyspace, key, &named.conditions(when), asked(until))
+            .delete(keyspace, key, &conditions, by, asked(until))
             .await?;
         self.acknowledge(until, delete.seen, delete.own).await?;
         Ok(removed(delete.outcome))

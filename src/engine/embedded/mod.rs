@@ -5,6 +5,8 @@ mod entries;
 mod keyspaces;
 mod operations;
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;
 mod watching;
 mod words;
@@ -24,6 +26,8 @@ use crate::metrics::StoreMetrics;
 
 pub use entries::Draft;
 pub(super) use entries::Entries;
+#[cfg(test)]
+pub(crate) use simulated::Simulated;
 pub use standpipe_store::Options as StoreOptions;
 pub(super) use watching::{Event, Watch};
 
@@ -167,6 +171,10 @@ impl Embedded {
 
     pub(super) fn now_ms(&self) -> u64 {
         self.store.clock().now_ms()
+    }
+
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.store.clock().wall_ms()
     }
 
     pub(super) fn health(&self) -> Health {

@@ -1,10 +1,12 @@
-//! Counting and new expiries over the durable map. It must not know limits, defaults or HTTP.
+//! Counting and new lifetimes over the durable map. It must not know limits, defaults or HTTP.
 
 use standpipe_store::Read;
 
 use super::entries::{Entries, asked, durability_of};
-use super::words::{Named, counted, ours, shown, theirs};
-use crate::engine::{Conditions, Durability, Failure, Increment, Incremented, Touched, Version};
+use super::words::{Named, counted, our_holder, ours, shown, their_lifetime, their_writer, theirs};
+use crate::engine::{
+    Conditions, Durability, Failure, Increment, Incremented, Lifetime, Touched, Version, Writer,
+};
 
 impl Entries {
     pub(crate) async fn counter(
@@ -37,8 +39,9 @@ impl Entries {
     pub(crate) async fn touch(
         &self,
         key: &[u8],
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
         when: &Conditions,
+        by: Writer<'_>,
         until: Durability,
     ) -> Result<Touched, Failure> {
         let named = Named::by(when);
@@ -48,8 +51,9 @@ impl Entries {
             .touch(
                 self.keyspace(),
                 key,
-                expires_at_ms,
+                their_lifetime(lifetime),
                 &conditions,
+                their_writer(by),
                 asked(until),
             )
             .await?;
@@ -58,6 +62,7 @@ impl Entries {
             standpipe_store::Touched::Set(entry) => Touched::Set(shown(&self.store, entry)),
             standpipe_store::Touched::Absent => Touched::Absent,
             standpipe_store::Touched::Refused { current } => Touched::Refused(current.map(ours)),
+            standpipe_store::Touched::Foreign(holder) => Touched::Foreign(our_holder(holder)),
         })
     }
 }

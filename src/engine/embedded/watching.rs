@@ -33,8 +33,9 @@ pub struct Event {
 }
 
 impl Event {
-    pub(in crate::engine) fn place(&self) -> Place {
-        place(&self.store, self.event.position())
+    pub(in crate::engine) fn place(&self) -> Option<Place> {
+        let position = self.event.position()?;
+        Some(place(&self.store, position))
     }
 
     pub(in crate::engine) fn what(&self) -> What<'_> {
@@ -164,6 +165,10 @@ impl Entries {
 }
 
 impl Watch {
+    pub(in crate::engine) fn begins_with_reset(&self) -> bool {
+        matches!(self.phase, Phase::Reset)
+    }
+
     pub(in crate::engine) fn place(&self) -> Option<Place> {
         match self.phase {
             // What is still to be told lies before the watcher's own place.
@@ -224,7 +229,7 @@ impl Watch {
             if let Change::Dropped = event.change() {
                 return Poll::Ready(Some(Told::Ended(End::Dropped)));
             }
-            return Poll::Ready(Some(self.event(event)));
+            return Poll::Ready(Some(Told::Event(self.event(event))));
         }
         match self.watcher.poll_seen(context, EVENTS) {
             Poll::Pending => Poll::Pending,
@@ -237,7 +242,9 @@ impl Watch {
                 self.synced = self.watcher.position();
                 if let standpipe_store::Filter::Key(key) = self.watcher.filter() {
                     let newest = self.store.newest(&self.keyspace, key, self.synced);
-                    return Poll::Ready(newest.map(|event| self.event(Arc::new(event))));
+                    return Poll::Ready(
+                        newest.map(|event| Told::Newest(self.event(Arc::new(event)))),
+                    );
                 }
                 self.phase = Phase::Reset;
                 Poll::Ready(None)
@@ -245,11 +252,11 @@ impl Watch {
         }
     }
 
-    fn event(&self, event: Arc<standpipe_store::Event>) -> Told {
-        Told::Event(crate::engine::Event::Embedded(Event {
+    fn event(&self, event: Arc<standpipe_store::Event>) -> crate::engine::Event {
+        crate::engine::Event::Embedded(Event {
             event,
             store: self.store.clone(),
-        }))
+        })
     }
 
     /// Looks at the next entries.

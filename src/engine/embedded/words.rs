@@ -6,7 +6,8 @@ use std::time::Duration;
 use standpipe_store::{CompactError, Counted, Deleted, Lost, Putted, Store, WriteError};
 
 use crate::engine::{
-    Conditions, Delete, Entry, Failure, Increment, Incremented, MediaType, Put, Version, Versions,
+    Conditions, Delete, Entry, Failure, Holder, Increment, Incremented, Lifetime, MediaType, Put,
+    Version, Versions, Writer,
 };
 
 /// An entry of the store as the engine shows it.
@@ -23,6 +24,8 @@ pub(super) fn shown(store: &Store, entry: standpipe_store::Entry) -> Entry {
         content_encoding: facts.content_encoding.clone(),
         created_at_ms: entry.created_at_ms(),
         expires_at_ms: entry.expires_at_ms(),
+        stale_at_ms: entry.stale_at_ms(),
+        owner: facts.owner.clone(),
         value: entry.into_bytes(),
     }
 }
@@ -32,6 +35,31 @@ pub(super) fn ours(version: standpipe_store::Version) -> Version {
     Version {
         mark: version.mark,
         revision: version.revision,
+    }
+}
+
+/// A lifetime in the store's words.
+pub(super) fn their_lifetime(lifetime: Lifetime) -> standpipe_store::Lifetime {
+    standpipe_store::Lifetime {
+        expires_at_ms: lifetime.expires_at_ms,
+        stale_at_ms: lifetime.stale_at_ms,
+    }
+}
+
+/// Who makes a change, in the store's words.
+pub(super) fn their_writer(writer: Writer<'_>) -> standpipe_store::Writer<'_> {
+    match writer {
+        Writer::Client => standpipe_store::Writer::Client,
+        Writer::Source(name) => standpipe_store::Writer::Source(name),
+        Writer::Mirror => standpipe_store::Writer::Restore,
+    }
+}
+
+/// Whose an entry is, as the engine tells it.
+pub(super) fn our_holder(holder: standpipe_store::Holder) -> Holder {
+    match holder {
+        standpipe_store::Holder::Client => Holder::Client,
+        standpipe_store::Holder::Source(name) => Holder::Source(name),
     }
 }
 
@@ -83,6 +111,7 @@ pub(super) fn stored(putted: Putted) -> Put {
             created: false,
         } => Put::Replaced(ours(version)),
         Putted::Refused { current } => Put::Refused(current.map(ours)),
+        Putted::Foreign(holder) => Put::Foreign(our_holder(holder)),
     }
 }
 
@@ -92,6 +121,7 @@ pub(super) fn removed(deleted: Deleted) -> Delete {
         Deleted::Removed => Delete::Removed,
         Deleted::Absent => Delete::Absent,
         Deleted::Refused { current } => Delete::Refused(current.map(ours)),
+        Deleted::Foreign(holder) => Delete::Foreign(our_holder(holder)),
     }
 }
 
@@ -121,6 +151,7 @@ pub(super) fn counted(counted: Counted) -> Incremented {
         },
         Counted::OutOfRange { current } => Incremented::OutOfRange { current },
         Counted::NotACounter => Incremented::NotACounter,
+        Counted::Foreign(holder) => Incremented::Foreign(our_holder(holder)),
     }
 }
 

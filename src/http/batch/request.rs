@@ -12,10 +12,9 @@ use crate::http::conditions;
 use crate::http::counters;
 use crate::http::json::{Bound, List, Object, Text};
 use crate::http::limits::BatchLimits;
-use crate::http::media;
 use crate::http::parameters;
 use crate::http::problem::Problem;
-use crate::keyspace::{Action, Conditions, Operation, Ttl, Versions};
+use crate::keyspace::{Action, Conditions, MediaType, Operation, Ttl, Versions};
 
 /// A batch as it was sent.
 #[derive(Debug)]
@@ -120,13 +119,13 @@ fn put<'a>(object: &mut Object<'a>) -> Result<Action<'a>, Problem> {
     let value = value(object)?;
     let media_type = match object.take("content_type") {
         Some(named) => named.text(|name| {
-            if media::may_be_kept(&name) {
+            if MediaType::may_be_kept(&name) {
                 Ok(name)
             } else {
                 Err("is no media type such as text/plain, of at most 1024 letters".to_owned())
             }
         })?,
-        None => Cow::Borrowed(media::of_bytes(&value)),
+        None => Cow::Borrowed(MediaType::of_bytes(&value)),
     };
     let ttl = match object.take("ttl") {
         Some(ttl) => ttl.text_or_number(|text| parameters::ttl_of(&text))?,

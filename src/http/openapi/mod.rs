@@ -17,8 +17,8 @@ use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::code::Code;
 use super::{
-    batch, counters, entries, keyspace_values, listing, lookup, operations, probes, ttl, values,
-    watch,
+    batch, counters, entries, keyspace_values, listing, lookup, mirrors, operations, probes,
+    sources, ttl, values, watch,
 };
 use super::{keyspaces, prefixes};
 
@@ -87,6 +87,7 @@ fn document() -> Value {
         (name = "counters", description = "Numbers that many clients add to at once"),
         (name = "batch", description = "Many operations in one request"),
         (name = "keyspaces", description = "Named sets of keys, each with a policy"),
+        (name = "sources", description = "What is fetched by the clock"),
         (name = "operation", description = "Figures, limits, snapshots"),
         (name = "probes", description = "Alive, ready, and why not"),
     ),
@@ -99,7 +100,8 @@ fn document() -> Value {
         counters::get, counters::add, batch::batch,
         lookup::root, lookup::head_root,
         operations::flush_by_delete, operations::flush_by_post,
-        operations::snapshot, operations::limits, operations::metrics,
+        sources::list, sources::run,
+        operations::snapshot, operations::limits, mirrors::list, operations::metrics,
         probes::health, probes::livez, probes::readyz,
     ),
     components(schemas(Problem)),

@@ -61,6 +61,7 @@ fn every_operation_is_routed_and_every_route_that_is_no_page_is_documented() {
         let path = match route.pattern {
             Pattern::Exact(path) => path.to_owned(),
             Pattern::Under("/v1/") => "/v1/{key}".to_owned(),
+            Pattern::Under("/sources/run/") => "/sources/run/{name}".to_owned(),
             Pattern::Under(prefix) => prefix.to_owned(),
             Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
             Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),

@@ -20,7 +20,7 @@ use super::query::Query;
 use super::shapes::{Keyspace, WatchParameters};
 use crate::keyspace::{Begin, Filter, Place, TextKind, Watching};
 pub(super) use seats::Seats;
-use stream::{Events, Until};
+use stream::{Events, Shape, Until};
 
 const PARAMETERS: &[&str] = &[
     "key", "prefix", "since", "initial", "values", "limit", "timeout",
@@ -57,7 +57,7 @@ static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering"
     params(Keyspace, WatchParameters),
     responses(
         (status = 200, description = "The changes, as they happen", body = WatchEvent, content_type = "text/event-stream",
-         example = "retry: 2000\nid: 68b4ae0c0f7d2a91-4\n\nid: 68b4ae0c0f7d2a91-5-0\nevent: put\ndata: {\"key\":\"greeting\",\"etag\":\"\\\"68b4ae0c0f7d2a91-5\\\"\",\"content_type\":\"text/plain; charset=utf-8\"}\n\nevent: bye\ndata: {\"reason\":\"timeout\"}\n\n"),
+         example = "retry: 2000\n: heartbeat 15000\nid: 68b4ae0c0f7d2a91-4\n\nid: 68b4ae0c0f7d2a91-5-0\nevent: put\ndata: {\"key\":\"greeting\",\"etag\":\"\\\"68b4ae0c0f7d2a91-5\\\"\",\"content_type\":\"text/plain; charset=utf-8\"}\n\nevent: bye\ndata: {\"reason\":\"timeout\"}\n\n"),
         WatchFailures
     )
 )]
@@ -77,7 +77,11 @@ pub(super) fn watch(call: &Call) -> Result<HttpResponse, Problem> {
             .chain(longest)
             .min_by_key(|(time, _)| *time),
     };
-    let shape = (asked.kind, asked.watching.initial);
+    let shape = Shape {
+        kind: asked.kind,
+        initial: asked.watching.initial,
+        resumed: asked.watching.begin != Begin::Now,
+    };
     let watch = values.watch(asked.watching)?;
     let events = Events::new(watch, shape, until, limits.watch_heartbeat, seat);
     let mut response = HttpResponse::Ok();

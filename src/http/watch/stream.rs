@@ -31,12 +31,20 @@ pub(super) struct Until {
     pub(super) time: Option<(Duration, &'static str)>,
 }
 
+/// What is told, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) kind: TextKind,
+    /// Whether what is there is told after a reset.
+    pub(super) initial: bool,
+    /// Whether it goes on where an earlier one ended.
+    pub(super) resumed: bool,
+}
+
 /// The body.
 pub(super) struct Events {
     watch: Watch,
-    kind: TextKind,
-    /// Whether what is there is told after a reset.
-    initial: bool,
+    shape: Shape,
     /// Events that are still to be told.
     left: Option<u64>,
     /// What was told and is still to be sent.
@@ -46,6 +54,8 @@ pub(super) struct Events {
     heartbeat: Pin<Box<Sleep>>,
     deadline: Option<(Pin<Box<Sleep>>, &'static str)>,
     ended: bool,
+    /// Whether there may be something to tell that came before what is told now.
+    behind: bool,
     /// Given back when the body is dropped.
     _seat: Seat,
 }
@@ -54,14 +64,13 @@ impl Events {
     /// `heartbeat` is the time between two signs of life.
     pub(super) fn new(
         watch: Watch,
-        (kind, initial): (TextKind, bool),
+        shape: Shape,
         until: Until,
         heartbeat: Duration,
         seat: Seat,
     ) -> Self {
         let mut events = Self {
-            kind,
-            initial,
+            shape,
             left: until.limit,
             out: VecDeque::new(),
             out_bytes: 0,
@@ -71,10 +80,11 @@ impl Events {
                 .time
                 .map(|(time, reason)| (Box::pin(sleep(time)), reason)),
             ended: false,
+            behind: shape.resumed,
             watch,
             _seat: seat,
         };
-        events.send(Bytes::from_static(text::RETRY.as_bytes()));
+        events.send(text::greeting(heartbeat));
         let here = text::heartbeat(events.watch.place());
         events.send(here);
         events
@@ -102,18 +112,23 @@ impl Events {
     }
 
     fn take(&mut self, told: Told) {
-        let kind = self.kind;
+        let kind = self.shape.kind;
         match told {
             Told::Entry(keyed) => {
                 self.send_counted(text::put(None, &keyed.key, &keyed.entry, kind));
             }
-            Told::Event(event) => {
+            Told::Gone(key) => self.send_counted(text::gone(None, "delete", &key)),
+            Told::Event(event) | Told::Newest(event) => {
                 let text = event.text(kind, |event| text::of_event(event, kind));
                 self.send_counted(text);
             }
-            Told::Synced(place) => self.send(text::synced(place)),
+            Told::Synced(place) => {
+                self.send(text::synced(place));
+                self.behind = true;
+            }
             Told::Reset(place) => {
-                let id = (!self.initial).then_some(place);
+                self.behind = true;
+                let id = (!self.shape.initial).then_some(place);
                 self.send_counted(text::reset(id));
             }
             Told::Ended(end) => self.bye(match end {
@@ -136,7 +151,10 @@ impl Events {
         while !self.ended && self.out_bytes < PIECE {
             match self.watch.poll_told(context) {
                 Poll::Ready(told) => self.take(told),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.say_that_all_is_told();
+                    break;
+                }
             }
         }
         while !self.ended && self.heartbeat.as_mut().poll(context).is_ready() {
@@ -144,6 +162,15 @@ impl Events {
             self.heartbeat.as_mut().reset(next);
             let text = text::heartbeat(self.watch.place());
             self.send(text);
+        }
+    }
+
+    /// Says once that nothing is left to be told of what came before: who keeps a copy waits for that.
+    fn say_that_all_is_told(&mut self) {
+        if let Some(place) = self.watch.place()
+            && std::mem::take(&mut self.behind)
+        {
+            self.send(text::caught_up(place));
         }
     }
 

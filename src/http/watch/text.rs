@@ -1,6 +1,8 @@
 //! Events as server-sent events (HTML, section 9.2): the id, the name, the data as JSON on one line. It must not know when an
 //! event is sent, nor to whom.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -9,7 +11,13 @@ use crate::http::shown::{self, Shown};
 use crate::keyspace::{Entry, Event, Place, TextKind, What};
 
 /// Milliseconds after which a client that lost its connection comes back.
-pub(super) const RETRY: &str = "retry: 2000\n";
+const RETRY_MS: u64 = 2_000;
+
+/// The beginning of a stream: when to come back, and beside that, for who keeps a copy, how often there is a sign of life.
+pub(super) fn greeting(heartbeat: Duration) -> Bytes {
+    let heartbeat_ms = heartbeat.as_millis();
+    format!("retry: {RETRY_MS}\n: heartbeat {heartbeat_ms}\n").into()
+}
 
 /// The data of a `put`.
 #[derive(Serialize)]
@@ -44,8 +52,12 @@ struct Reason {
 
 /// A change; made once for all who are sent it.
 pub(super) fn of_event(event: &Event, kind: TextKind) -> Bytes {
-    let id = Some(event.place());
-    match event.what() {
+    of_what(event.place(), event.what(), kind)
+}
+
+/// What was only announced has no place: no client is to go on from there.
+fn of_what(id: Option<Place>, what: What<'_>, kind: TextKind) -> Bytes {
+    match what {
         What::Put(key, entry) => put(id, key, &entry, kind),
         What::Delete(key) => gone(id, "delete", key),
         What::Expire(key) => gone(id, "expire", key),
@@ -73,7 +85,8 @@ pub(super) fn put(id: Option<Place>, key: &[u8], entry: &Entry, kind: TextKind) 
     block(id, "put", &data)
 }
 
-fn gone(id: Option<Place>, name: &str, key: &[u8]) -> Bytes {
+/// That a key is not there, or not any more.
+pub(super) fn gone(id: Option<Place>, name: &str, key: &[u8]) -> Bytes {
     let key = &*String::from_utf8_lossy(key);
     block(id, name, &Gone { key })
 }
@@ -102,6 +115,11 @@ pub(super) fn heartbeat(id: Option<Place>) -> Bytes {
     )
 }
 
+/// A sign of life that says more: everything has been told that came before what comes next.
+pub(super) fn caught_up(place: Place) -> Bytes {
+    format!(": caught up\nid: {}\n\n", Id(place)).into()
+}
+
 fn block(id: Option<Place>, name: &str, data: &impl Serialize) -> Bytes {
     let mut text = Vec::with_capacity(256);
     if let Some(place) = id {
@@ -122,6 +140,20 @@ mod tests {
 
     fn text(bytes: &Bytes) -> &str {
         std::str::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_was_only_announced_has_no_id_line() {
+        for id in [None, Some("id: 0000000000000001-2\n")] {
+            let place = id.map(|_| Place {
+                mark: 1,
+                revision: 2,
+                index: None,
+            });
+            let told = of_what(place, What::Delete(b"a"), TextKind::WithValue);
+            let expected = "event: delete\ndata: {\"key\":\"a\"}\n\n";
+            assert_eq!(text(&told), format!("{}{expected}", id.unwrap_or_default()));
+        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ use super::request_id::{Named, RequestIds, X_REQUEST_ID};
 use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
-    batch, counters, entries, keyspace_values, listing, lookup, operations, pages, probes, ttl, ui,
-    values, watch,
+    batch, counters, entries, keyspace_values, listing, lookup, mirrors, operations, pages, probes,
+    sources, ttl, ui, values, watch,
 };
 use crate::metrics::{Counter, Durations};
 
@@ -193,7 +193,10 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::Readyz => probes::readyz(call),
         Operation::Metrics => operations::metrics(call),
         Operation::Limits => operations::limits(call),
+        Operation::Mirrors => mirrors::list(call),
         Operation::Snapshot => operations::snapshot(call).await,
+        Operation::ListSources => sources::list(call),
+        Operation::RunSource => sources::run(call),
         Operation::DocsRedirect => pages::docs_redirect(call),
         Operation::Docs => pages::docs(call),
         Operation::ProblemPage => pages::problem(call),

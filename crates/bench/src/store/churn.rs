@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use standpipe_store::{Conditions, Durability, Keyspace, Level, Meta, Policy, Store, block_on};
+use standpipe_store::{
+    Conditions, Durability, Keyspace, Level, Lifetime, Meta, Policy, Store, block_on,
+};
 
 use super::open;
 use crate::load;
@@ -187,7 +189,12 @@ impl Plan {
         let (key, meta) = (load::key(n), Meta::of_type(Meta::BINARY));
         let began = Instant::now();
         let draft = store
-            .draft(&key, narrow(len), &meta, leaves.then_some(soon))
+            .draft(
+                &key,
+                narrow(len),
+                &meta,
+                Lifetime::until(leaves.then_some(soon)),
+            )
             .map_err(Failure::at("put"))?;
         let when = Conditions::default();
         let put = store.put(keyspace, draft, &when, Level::Written);
@@ -207,7 +214,8 @@ mod tests {
             durability: Durability::Memory,
             max_bytes: 40 << 20,
             changes: 150_000,
-            duration: Duration::from_mins(1),
+            // However slow the machine is, all of them are made.
+            duration: Duration::from_mins(10),
             sizes: Sizes::Drift,
         };
         let churned = plan.run(dir.path()).unwrap();
@@ -225,7 +233,14 @@ mod tests {
         assert_eq!(most(Sizes::Fixed, 399), 500);
         let near = |drawn: u64, most: u64| drawn <= most && drawn + most / 50 + 1 >= most;
         assert!(near(most(Sizes::Varied, 0), 1_000));
-        for (done, bytes) in [(0, 400), (99, 400), (100, 2_000), (200, 150), (399, 1_000), (400, 1_000)] {
+        for (done, bytes) in [
+            (0, 400),
+            (99, 400),
+            (100, 2_000),
+            (200, 150),
+            (399, 1_000),
+            (400, 1_000),
+        ] {
             assert!(near(most(Sizes::Drift, done), bytes), "{done}");
         }
         assert!(near(most(Sizes::Grow, 0), 64));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use standpipe_store::{Conditions, Durability, Level, Meta, block_on};
+use standpipe_store::{Conditions, Durability, Level, Lifetime, Meta, block_on};
 
 use super::{Opened, VALUE, open};
 use crate::load::histogram::Histogram;
@@ -94,9 +94,12 @@ fn millis(time: Duration) -> u64 {
 
 fn put_until(opened: &Opened, n: u64, expires_at_ms: u64) -> Outcome<()> {
     let meta = Meta::of_type(Meta::TEXT);
-    let draft = opened
-        .store
-        .draft(&load::key(n), VALUE, &meta, Some(expires_at_ms));
+    let draft = opened.store.draft(
+        &load::key(n),
+        VALUE,
+        &meta,
+        Lifetime::until(Some(expires_at_ms)),
+    );
     let draft = draft.map_err(Failure::at("put"))?;
     let when = Conditions::default();
     let put = opened

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
-    Clock, Conditions, Durability, Keyspace, Level, Meta, Options, Policy, Progress, Store,
-    block_on,
+    Clock, Conditions, Durability, Keyspace, Level, Lifetime, Meta, Options, Policy, Progress,
+    Store, block_on,
 };
 
 use crate::number::float;
@@ -61,7 +61,10 @@ impl Opened {
     pub(crate) async fn put(&self, key: &[u8], level: Level) -> Outcome<u64> {
         let failed = |error| Failure::at("put")(error);
         let meta = Meta::of_type(Meta::TEXT);
-        let mut draft = self.store.draft(key, VALUE, &meta, None).map_err(failed)?;
+        let mut draft = self
+            .store
+            .draft(key, VALUE, &meta, Lifetime::FOREVER)
+            .map_err(failed)?;
         draft.fill(|value| {
             value.fill(b'v');
             for (place, byte) in value.iter_mut().zip(key) {

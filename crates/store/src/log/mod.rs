@@ -116,6 +116,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// The newest revision that was handed out.
+    pub(crate) fn last_revision(&self) -> u64 {
+        self.last_revision
+    }
+
     /// The revision that the next record takes; taken by [`Queue::push`] under the same lock.
     pub(crate) fn next_revision(&self) -> u64 {
         self.last_revision + 1

@@ -1,12 +1,13 @@
 //! An entry: key, value and the facts about them in one allocation behind one pointer.
 //!
 //! ```text
-//! count 8 | revision 8 | packed 8 | len 8 | [facts id 4 [u16 len, facts]] [expires_at 8] key value
-//! packed: created_at in ms (44 bits) | key length (16) | flags (4)
+//! count 8 | revision 8 | packed 8 | len 8 | [facts id 4 [u16 len, facts]] [expires_at 8] [stale_at 8] key value
+//! packed: created_at in ms (44 bits) | key length (16) | kind (2) | stale (1) | expires (1)
+//! kind: 0 = text, 1 = binary, 2 = its facts are told, 3 = the mark of a deletion
 //! ```
 //!
-//! The header is 32 bytes; four more only where the facts are not one of the two usual ones, eight more only where the
-//! entry expires. Key and value lie side by side, so that the log takes both in one piece.
+//! The header is 32 bytes; four more only where the facts are not one of the two usual ones, eight more for each time that
+//! it has. Key and value lie side by side, so that the log takes both in one piece.
 //! It knows neither shards nor the log.
 
 use std::fmt;
@@ -16,15 +17,17 @@ use triomphe::ThinArc;
 
 use super::facts::{BINARY_ID, Facts, FactsOf, FactsTable, OWNED, TEXT_ID};
 use crate::int::wide;
-use crate::record::{Meta, Parts};
+use crate::record::{Lifetime, Meta, Parts};
 
 const CREATED_BITS: u32 = 44;
 const CREATED_MASK: u64 = (1 << CREATED_BITS) - 1;
 const KEY_SHIFT: u32 = CREATED_BITS;
-const EXPIRES: u64 = 1 << 60;
-const FACTS: u64 = 1 << 61;
-const TOMBSTONE: u64 = 1 << 62;
-const BINARY: u64 = 1 << 63;
+const KIND: u64 = 3 << 60;
+const BINARY: u64 = 1 << 60;
+const FACTS: u64 = 2 << 60;
+const TOMBSTONE: u64 = 3 << 60;
+const STALE: u64 = 1 << 62;
+const EXPIRES: u64 = 1 << 63;
 /// In place of a facts id, but for [`OWNED`], which tells as it does there: the facts themselves follow.
 const INLINE: u32 = !OWNED;
 
@@ -67,20 +70,22 @@ impl Entry {
                 prefix.extend_from_slice(&encoded);
             }
         }
-        if let Some(at) = parts.expires_at_ms {
-            packed |= EXPIRES;
-            prefix.extend_from_slice(&at.to_le_bytes());
-        }
+        let Lifetime {
+            expires_at_ms,
+            stale_at_ms,
+        } = parts.lifetime;
+        packed |= expires_at_ms.map_or(0, |_| EXPIRES) | stale_at_ms.map_or(0, |_| STALE);
+        parts.lifetime.put(&mut prefix);
         Self::build(packed, &prefix, parts.key, value_len)
     }
 
-    /// The same value with another expiry: everything else stays, the time of writing too.
-    pub(crate) fn with_expiry(&self, expires_at_ms: Option<u64>, table: &FactsTable) -> Self {
+    /// The same value with another lifetime: everything else stays, the time of writing too.
+    pub(crate) fn with_lifetime(&self, lifetime: Lifetime, table: &FactsTable) -> Self {
         let facts = self.facts(table);
         let parts = Parts {
             key: self.key(),
             meta: facts.as_meta(),
-            expires_at_ms,
+            lifetime,
             created_at_ms: self.created_at_ms(),
         };
         let mut entry = Self::reserve(&parts, self.value().len(), table);
@@ -155,13 +160,18 @@ impl Entry {
     }
 
     #[inline]
+    fn is(&self, kind: u64) -> bool {
+        self.head().packed & KIND == kind
+    }
+
+    #[inline]
     fn bytes(&self) -> &[u8] {
         &self.0.slice
     }
 
     #[inline]
     fn facts_len(&self) -> usize {
-        if !self.has(FACTS) {
+        if !self.is(FACTS) {
             return 0;
         }
         if self.facts_id() & !OWNED == INLINE {
@@ -184,7 +194,8 @@ impl Entry {
 
     #[inline]
     fn key_start(&self) -> usize {
-        self.facts_len() + if self.has(EXPIRES) { 8 } else { 0 }
+        let times = (self.head().packed & (EXPIRES | STALE)).count_ones();
+        self.facts_len() + crate::int::index(times) * 8
     }
 
     #[inline]
@@ -246,9 +257,30 @@ impl Entry {
         if !self.has(EXPIRES) {
             return None;
         }
-        let start = self.facts_len();
+        self.time_at(self.facts_len())
+    }
+
+    /// When somebody should look for a newer value, in Unix milliseconds; `None` = never.
+    #[inline]
+    pub fn stale_at_ms(&self) -> Option<u64> {
+        if !self.has(STALE) {
+            return None;
+        }
+        let before = if self.has(EXPIRES) { 8 } else { 0 };
+        self.time_at(self.facts_len() + before)
+    }
+
+    fn time_at(&self, start: usize) -> Option<u64> {
         let at = self.bytes().get(start..).and_then(<[u8]>::first_chunk);
         at.map(|at| u64::from_le_bytes(*at))
+    }
+
+    /// Until when it is there and fresh.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime {
+            expires_at_ms: self.expires_at_ms(),
+            stale_at_ms: self.stale_at_ms(),
+        }
     }
 
     /// Whether the entry has expired at `now_ms`.
@@ -260,13 +292,13 @@ impl Entry {
     /// Whether this is the mark of a deletion.
     #[inline]
     pub(crate) fn is_tombstone(&self) -> bool {
-        self.has(TOMBSTONE)
+        self.is(TOMBSTONE)
     }
 
     /// Whether a source wrote the value: then it never leaves for room.
     #[inline]
     pub(crate) fn is_owned(&self) -> bool {
-        self.has(FACTS) && self.facts_id() & OWNED != 0
+        self.is(FACTS) && self.facts_id() & OWNED != 0
     }
 
     /// Where in memory it lies. The entry itself is not looked at.
@@ -282,9 +314,9 @@ impl Entry {
 
     /// The facts about the value; `table` is the one that the entry was made with.
     pub(crate) fn facts<'t>(&self, table: &'t FactsTable) -> FactsOf<'t> {
-        let id = if self.has(BINARY) {
+        let id = if self.is(BINARY) {
             BINARY_ID
-        } else if self.has(FACTS) {
+        } else if self.is(FACTS) {
             self.facts_id()
         } else {
             TEXT_ID
@@ -341,11 +373,11 @@ impl AsRef<[u8]> for KeyAndValueOf {
 mod tests {
     use super::*;
 
-    fn parts(meta: Meta<'_>, expires_at_ms: Option<u64>) -> Parts<'_> {
+    fn parts(meta: Meta<'_>, lifetime: Lifetime) -> Parts<'_> {
         Parts {
             key: b"a/key",
             meta,
-            expires_at_ms,
+            lifetime,
             created_at_ms: 1_800_000_000_123,
         }
     }
@@ -363,16 +395,26 @@ mod tests {
             },
         ];
         for meta in metas {
-            for expires in [None, Some(1_900_000_000_000)] {
+            let times = [
+                (None, None),
+                (Some(9), None),
+                (None, Some(8)),
+                (Some(7), Some(6)),
+            ];
+            for (expires_at_ms, stale_at_ms) in times {
+                let lifetime = Lifetime {
+                    expires_at_ms,
+                    stale_at_ms,
+                };
                 for len in [0_usize, 1, 100, 10_000] {
-                    let mut entry = Entry::reserve(&parts(meta, expires), len, &table);
+                    let mut entry = Entry::reserve(&parts(meta, lifetime), len, &table);
                     entry.fill(|value| value.fill(7));
                     entry.set_revision(42);
                     assert_eq!(entry.key(), b"a/key");
                     assert_eq!(entry.value(), vec![7; len]);
                     assert_eq!(entry.revision(), 42);
                     assert_eq!(entry.created_at_ms(), 1_800_000_000_123);
-                    assert_eq!(entry.expires_at_ms(), expires);
+                    assert_eq!(entry.lifetime(), lifetime);
                     assert_eq!(entry.facts(&table).as_meta(), meta);
                     assert_eq!(entry.is_owned(), meta.owner.is_some());
                     assert!(!entry.is_tombstone());
@@ -393,7 +435,7 @@ mod tests {
             content_encoding: None,
             owner: Some("s"),
         };
-        let mut entry = Entry::reserve(&parts(meta, Some(9)), 3, &table);
+        let mut entry = Entry::reserve(&parts(meta, Lifetime::until(Some(9))), 3, &table);
         entry.fill(|value| value.copy_from_slice(b"abc"));
         assert_eq!((entry.key(), entry.value()), (&b"a/key"[..], &b"abc"[..]));
         assert_eq!(entry.expires_at_ms(), Some(9));
@@ -403,7 +445,7 @@ mod tests {
             owner: None,
             ..meta
         };
-        let entry = Entry::reserve(&parts(own, None), 0, &table);
+        let entry = Entry::reserve(&parts(own, Lifetime::FOREVER), 0, &table);
         assert_eq!(entry.facts(&table).as_meta(), own);
         assert!(!entry.is_owned());
     }
@@ -411,8 +453,16 @@ mod tests {
     #[test]
     fn the_header_is_32_bytes() {
         let table = FactsTable::new();
-        let entry = Entry::reserve(&parts(Meta::of_type(Meta::TEXT), None), 1, &table);
+        let text = Meta::of_type(Meta::TEXT);
+        let entry = Entry::reserve(&parts(text, Lifetime::FOREVER), 1, &table);
         assert_eq!(entry.footprint(), 32 + 6);
+        assert_eq!(Entry::tombstone(b"a/key", 1).footprint(), 32 + 5);
+        let stale = Lifetime {
+            stale_at_ms: Some(1),
+            ..Lifetime::FOREVER
+        };
+        let entry = Entry::reserve(&parts(text, stale), 1, &table);
+        assert_eq!(entry.footprint(), 32 + 6 + 8);
         assert_eq!(size_of::<Option<Entry>>(), 8);
     }
 }

@@ -8,11 +8,14 @@
 //! a page is 64 KiB for blocks up to 8 KiB, 512 KiB for blocks up to 64 KiB (mimalloc); larger blocks have their own
 //! ```
 //!
-//! Nothing depends on that being so: with other pages the figure is coarser, and other entries move. There is one allocator
-//! for all, so all keyspaces of a store are counted together. It knows entries, but neither shards nor who may leave.
+//! Nothing depends on that being so: with other pages the figure is coarser, and other entries move. The two sizes of pages
+//! have counters of their own, so that the sums are right wherever a block lies. There is one allocator for all, so all
+//! keyspaces of a store are counted together. It knows entries, but neither shards nor who may leave.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
 
 use super::Entry;
 use super::cost::size_class;
@@ -29,10 +32,8 @@ const MIDDLE_BLOCK: u64 = 64 << 10;
 const PART: u32 = 30;
 /// How many parts are told apart. An address beyond that shares the counter of one before it, and both look fuller than they are.
 const PARTS: usize = 256;
-/// Counters of a part.
-const COUNTERS: usize = 1 << (PART - SMALL);
 
-/// Pages are wasteful where they are larger than what lies in them by more than a part of that, ...
+/// Pages are wasteful where they are larger than what lies in them by more than this part of that, ...
 const WASTE: u64 = 20;
 /// ... and by more than these bytes.
 const WASTE_BYTES: u64 = 1 << 20;
@@ -42,18 +43,32 @@ const SPARSE: u64 = 75;
 /// ... with more than so many never.
 const FULL: u64 = 90;
 
-/// The pages.
+/// The pages. What every writer changes lies apart from what all only read.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    /// What lies in each page, in parts of [`WHOLE`]; the counter of a page is that of its first 64 KiB.
     parts: OnceLock<Box<[OnceLock<Part>]>>,
     /// Bytes of the pages in which anything lies.
-    spanned: AtomicU64,
+    spanned: CachePadded<AtomicU64>,
     /// Bytes of what lies in them.
-    filled: AtomicU64,
+    filled: CachePadded<AtomicU64>,
 }
 
-type Part = Box<[AtomicU32]>;
+/// What lies in each page of a part of memory, in parts of [`WHOLE`].
+#[derive(Debug)]
+struct Part {
+    small: Box<[AtomicU32]>,
+    middle: Box<[AtomicU32]>,
+}
+
+impl Part {
+    fn new() -> Self {
+        let counters = |size| (0..1_u32 << (PART - size)).map(|_| AtomicU32::new(0));
+        Self {
+            small: counters(SMALL).collect(),
+            middle: counters(MIDDLE).collect(),
+        }
+    }
+}
 
 /// What a full page holds, in its counter.
 const WHOLE: u32 = 1 << SMALL;
@@ -61,8 +76,7 @@ const WHOLE: u32 = 1 << SMALL;
 /// What an entry means for its page.
 #[derive(Debug, Clone, Copy)]
 struct Lot {
-    /// The page begins at this address.
-    page: usize,
+    address: usize,
     /// Two to the power of this is the size of the page.
     size: u32,
     bytes: u64,
@@ -80,7 +94,7 @@ impl Lot {
             _ => return None,
         };
         Some(Self {
-            page: entry.address() >> size << size,
+            address: entry.address(),
             size,
             bytes,
             share: low32(bytes >> (size - SMALL)),
@@ -93,17 +107,23 @@ impl Lot {
 pub(super) struct Sparse(u32);
 
 impl Pages {
-    fn counter(&self, address: usize) -> &AtomicU32 {
+    /// The counter of the page of that size in which `address` lies.
+    fn counter(&self, address: usize, size: u32) -> &AtomicU32 {
         let parts = self
             .parts
             .get_or_init(|| (0..PARTS).map(|_| OnceLock::new()).collect());
         let part = parts
             .get((address >> PART) % PARTS)
             .expect("a number below PARTS is one of the parts");
-        let counters = part.get_or_init(|| (0..COUNTERS).map(|_| AtomicU32::new(0)).collect());
+        let part = part.get_or_init(Part::new);
+        let counters = if size == SMALL {
+            &part.small
+        } else {
+            &part.middle
+        };
         counters
-            .get((address >> SMALL) % COUNTERS)
-            .expect("a number below COUNTERS is one of a part's counters")
+            .get((address >> size) % counters.len())
+            .expect("a number below the count of counters is one of them")
     }
 
     /// Counts an entry that is kept from now on.
@@ -112,7 +132,7 @@ impl Pages {
             return;
         };
         self.filled.fetch_add(lot.bytes, Ordering::Relaxed);
-        let counter = self.counter(lot.page);
+        let counter = self.counter(lot.address, lot.size);
         if counter.fetch_add(lot.share, Ordering::Relaxed) == 0 {
             self.spanned.fetch_add(1 << lot.size, Ordering::Relaxed);
         }
@@ -124,10 +144,16 @@ impl Pages {
             return;
         };
         self.filled.fetch_sub(lot.bytes, Ordering::Relaxed);
-        let counter = self.counter(lot.page);
+        let counter = self.counter(lot.address, lot.size);
         if counter.fetch_sub(lot.share, Ordering::Relaxed) == lot.share {
             self.spanned.fetch_sub(1 << lot.size, Ordering::Relaxed);
         }
+    }
+
+    /// Bytes of what lies in them.
+    #[cfg(test)]
+    pub(super) fn filled(&self) -> u64 {
+        self.filled.load(Ordering::Relaxed)
     }
 
     /// Which pages should be left, where so many are so empty that it matters.
@@ -146,15 +172,14 @@ impl Pages {
     pub(super) fn is_sparse(&self, entry: &Entry, most: Sparse) -> bool {
         // Most are told by their address: no look at the entry, which seldom is in a cache.
         let address = entry.address();
-        let middle = address >> MIDDLE << MIDDLE;
-        let held = |address| self.counter(address).load(Ordering::Relaxed);
-        let holds = Some(held(address)).filter(|holds| *holds > 0);
-        let holds = holds.unwrap_or_else(|| held(middle));
+        let held = |size| self.counter(address, size).load(Ordering::Relaxed);
+        let holds = Some(held(SMALL)).filter(|holds| *holds > 0);
+        let holds = holds.unwrap_or_else(|| held(MIDDLE));
         holds < most.0
             && Lot::of(entry).is_some_and(|lot| {
                 // What is left over at the end of a page takes no further entry.
                 let fits = u64::from(WHOLE.saturating_sub(lot.share));
-                u64::from(held(lot.page)) < fits * FULL / 100
+                u64::from(held(lot.size)) < fits * FULL / 100
             })
     }
 }
@@ -163,22 +188,20 @@ impl Pages {
 mod tests {
     use super::*;
     use crate::map::FactsTable;
-    use crate::record::{Meta, Parts};
+    use crate::record::{Lifetime, Meta, Parts};
 
     fn entry(len: usize) -> Entry {
         let parts = Parts {
             key: b"key",
             meta: Meta::of_type(Meta::TEXT),
-            expires_at_ms: None,
+            lifetime: Lifetime::until(None),
             created_at_ms: 1,
         };
         Entry::reserve(&parts, len, &FactsTable::new())
     }
 
     fn counted(pages: &Pages) -> (u64, u64) {
-        let [filled, spanned] =
-            [&pages.filled, &pages.spanned].map(|one| one.load(Ordering::Relaxed));
-        (filled, spanned)
+        (pages.filled(), pages.spanned.load(Ordering::Relaxed))
     }
 
     /// Counts `count` entries of about `len` bytes.
@@ -204,12 +227,61 @@ mod tests {
     }
 
     #[test]
+    fn sizes_that_lie_side_by_side_are_counted_apart_in_any_order() {
+        let pages = Pages::default();
+        let pair = |_| [entry(500), entry(20_000)];
+        let entries: Vec<_> = (0..200).flat_map(pair).collect();
+        let (even, odd) = (
+            || entries.iter().step_by(2),
+            || entries.iter().skip(1).step_by(2),
+        );
+        // Whoever comes or goes first: small ones here, those of a middle size there.
+        even().chain(odd()).for_each(|entry| pages.enter(entry));
+        even().chain(odd()).for_each(|entry| pages.leave(entry));
+        assert_eq!(counted(&pages), (0, 0));
+        odd().chain(even()).for_each(|entry| pages.enter(entry));
+        even().chain(odd()).for_each(|entry| pages.leave(entry));
+        assert_eq!(counted(&pages), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_lost_where_many_come_and_go_at_once() {
+        let pages = Pages::default();
+        let entries = fill(&pages, 400, 600);
+        let before = counted(&pages);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let mine = entries.iter().skip(thread).step_by(4);
+                let mine: Vec<_> = mine.collect();
+                let pages = &pages;
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        mine.iter().for_each(|entry| pages.leave(entry));
+                        mine.iter().for_each(|entry| pages.enter(entry));
+                    }
+                });
+            }
+        });
+        assert_eq!(counted(&pages), before);
+        entries.iter().for_each(|entry| pages.leave(entry));
+        assert_eq!(counted(&pages), (0, 0));
+    }
+
+    #[test]
     fn pages_that_most_have_left_are_sparse_and_full_ones_are_not() {
         let pages = Pages::default();
         let entries = fill(&pages, 8_000, 980);
         let sparse = pages.sparse();
-        let full = |sparse| entries.iter().filter(|one| !pages.is_sparse(one, sparse)).count();
-        assert!(sparse.is_none_or(|sparse| full(sparse) > 7_000), "{sparse:?}");
+        let full = |sparse| {
+            entries
+                .iter()
+                .filter(|one| !pages.is_sparse(one, sparse))
+                .count()
+        };
+        assert!(
+            sparse.is_none_or(|sparse| full(sparse) > 7_000),
+            "{sparse:?}"
+        );
         for (n, entry) in entries.iter().enumerate() {
             if n % 4 != 0 {
                 pages.leave(entry);

@@ -99,18 +99,81 @@ impl Slots {
         places.filter_map(|(slot, place)| place.as_ref().map(|entry| (slot32(slot), entry)))
     }
 
-    /// All entries.
+    /// All entries, which are counted no longer.
     pub(super) fn into_entries(mut self) -> impl Iterator<Item = Entry> + use<> {
-        let pages = Arc::clone(&self.pages);
-        let places = std::mem::take(&mut self.places).into_iter();
-        places.flatten().inspect(move |entry| pages.leave(entry))
+        self.leave_all();
+        std::mem::take(&mut self.places).into_iter().flatten()
+    }
+
+    fn leave_all(&self) {
+        let entries = self.places.iter().flatten();
+        entries.for_each(|entry| self.pages.leave(entry));
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        for entry in self.places.drain(..).flatten() {
-            self.pages.leave(&entry);
+        self.leave_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::FactsTable;
+    use crate::record::{Lifetime, Meta, Parts};
+
+    fn slots(pages: &Arc<Pages>) -> Slots {
+        let mut slots = Slots::with_capacity(4);
+        slots.count_in(pages);
+        slots
+    }
+
+    fn entry(len: usize) -> Entry {
+        let parts = Parts {
+            key: b"key",
+            meta: Meta::of_type(Meta::TEXT),
+            lifetime: Lifetime::until(None),
+            created_at_ms: 1,
+        };
+        Entry::reserve(&parts, len, &FactsTable::new())
+    }
+
+    #[test]
+    fn whatever_leaves_is_counted_no_longer() {
+        let pages = Arc::new(Pages::default());
+        let mut slots = slots(&pages);
+        for _ in 0..3 {
+            let slot = slots.grow();
+            assert!(slots.put(slot, entry(100)).is_none());
         }
+        let one = pages.filled() / 3;
+        assert!(one > 100);
+        assert_eq!(slots.put(1, entry(100)).unwrap().value().len(), 100);
+        assert_eq!(pages.filled(), 3 * one);
+        assert!(slots.take(0).is_some() && slots.take(0).is_none());
+        assert_eq!(pages.filled(), 2 * one);
+        let found: Vec<u32> = slots.iter().map(|(slot, _)| slot).collect();
+        assert_eq!((found, slots.len()), (vec![1, 2], 3));
+        // Before the first of them is taken over: nobody has to take them all.
+        let entries = slots.into_entries();
+        assert_eq!(pages.filled(), 0);
+        assert_eq!(entries.count(), 2);
+    }
+
+    #[test]
+    fn slots_that_are_dropped_take_their_entries_along() {
+        let pages = Arc::new(Pages::default());
+        let mut first = slots(&pages);
+        let mut second = first.another();
+        for slots in [&mut first, &mut second] {
+            let slot = slots.grow();
+            drop(slots.put(slot, entry(100)));
+        }
+        let both = pages.filled();
+        drop(first);
+        assert_eq!(pages.filled(), both / 2);
+        drop(second);
+        assert_eq!(pages.filled(), 0);
     }
 }

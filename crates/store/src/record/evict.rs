@@ -47,7 +47,7 @@ pub(crate) fn evict<'k>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Record, delete, kind, touch};
+    use super::super::{Lifetime, Record, delete, kind, touch};
     use super::*;
 
     fn keys() -> Vec<u8> {
@@ -72,12 +72,13 @@ mod tests {
             Record::decode(kind::EVICT, &payload, 0),
             Ok(Record::Evict(told(), None))
         );
-        let change = touch(3, b"key", Some(9));
+        let lifetime = Lifetime::until(Some(9));
+        let change = touch(3, b"key", &lifetime);
         let whole = [&payload[..], &[kind::TOUCH], &change].concat();
         let then = Record::Touch {
             keyspace: 3,
             key: b"key",
-            expires_at_ms: Some(9),
+            lifetime,
         };
         assert_eq!(
             Record::decode(kind::EVICTING, &whole, 0),

@@ -2,14 +2,14 @@
 //!
 //! | type | record | payload |
 //! |---|---|---|
-//! | 1 | put | `u32 keyspace, u8 flags, u8 media, u16 key len, [u64 expires_at], [u64 created_at], [u16 len, meta], key, value` |
+//! | 1 | put | `u32 keyspace, u8 flags, u8 media, u16 key len, [u64 expires_at], [u64 stale_at], [u64 created_at], [u16 len, meta], key, value` |
 //! | 2 | delete | `u32 keyspace, key` |
 //! | 3 | expire | `u32 keyspace, u32 count, count x (u16 len, key)` |
 //! | 4 | flush | `u32 keyspace` |
 //! | 5 | keyspace | `u32 keyspace, u8 durability, u8 name len, name, policy fields: n x (u8 tag, u16 len, bytes)` |
 //! | 6 | drop | `u32 keyspace` |
 //! | 7 | increment | `i64 delta`, then as a put: the counter after it |
-//! | 8 | touch | `u32 keyspace, u8 flags, [u64 expires_at], key`: the expiry alone has changed |
+//! | 8 | touch | `u32 keyspace, u8 flags, [u64 expires_at], [u64 stale_at], key`: these times alone have changed |
 //! | 9 | delete by prefix | `u32 keyspace, u16 len, prefix, u32 count, count x (u16 len, key)`: a step of at most 1,000 keys |
 //! | 10 | batch | `u32 count, count x (u8 type, u32 len, payload)` of types 1, 2 and 7: all of them or none |
 //! | 11 | evict | `u32 keyspace, u32 count, u32 count, both counts x (u16 len, key)`: what left by time, then what left for room |
@@ -18,18 +18,20 @@
 //! | 64 | seal | empty; the last record of a segment; carries the revision of the last change and takes none |
 //! | 65 | mark | empty; tells the durable revision after an idle period; takes no revision |
 //!
-//! `flags`: 1 = `expires_at` is there, 2 = `created_at` is there (otherwise it is the record's time).
+//! `flags`: 1 = `expires_at` is there, 2 = `created_at` is there (otherwise it is the record's time), 4 = `stale_at` is there.
 //! `media`: 0 = `text/plain; charset=utf-8`, 1 = `application/octet-stream`, 2 = meta is there:
 //! `u16 len, content type, u16 len, content encoding, u16 len, owner`, where len 65535 means absent.
 //! All integers are little-endian. Replay needs neither a clock nor a configuration.
 
 mod evict;
 mod keyspace;
+mod lifetime;
 mod meta;
 mod take;
 
 pub(crate) use evict::{EVICT_BYTES, Evict, evict};
 pub(crate) use keyspace::KeyspaceRecord;
+pub use lifetime::Lifetime;
 pub use meta::Meta;
 pub(crate) use take::Take;
 
@@ -53,7 +55,6 @@ pub(crate) mod kind {
     pub(crate) const MARK: u8 = 65;
 }
 
-const HAS_EXPIRY: u8 = 1;
 const HAS_CREATED: u8 = 2;
 const MEDIA_TEXT: u8 = 0;
 const MEDIA_BINARY: u8 = 1;
@@ -64,7 +65,7 @@ const MEDIA_META: u8 = 2;
 pub(crate) struct Parts<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) meta: Meta<'a>,
-    pub(crate) expires_at_ms: Option<u64>,
+    pub(crate) lifetime: Lifetime,
     pub(crate) created_at_ms: u64,
 }
 
@@ -106,7 +107,7 @@ pub(crate) enum Record<'a> {
     Touch {
         keyspace: u32,
         key: &'a [u8],
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
     },
     DeletePrefix {
         keyspace: u32,
@@ -135,12 +136,11 @@ pub(crate) fn put_parts(out: &mut Vec<u8>, parts: &Parts<'_>, time_ms: u64) {
         _ => MEDIA_META,
     };
     let created = (parts.created_at_ms != time_ms).then_some(parts.created_at_ms);
-    let expires = parts.expires_at_ms;
-    let flags = if expires.is_some() { HAS_EXPIRY } else { 0 }
-        | if created.is_some() { HAS_CREATED } else { 0 };
+    let flags = parts.lifetime.flags() | if created.is_some() { HAS_CREATED } else { 0 };
     out.extend_from_slice(&[flags, media]);
     out.extend_from_slice(&key_len(parts.key));
-    for at in [expires, created].into_iter().flatten() {
+    parts.lifetime.put(out);
+    if let Some(at) = created {
         out.extend_from_slice(&at.to_le_bytes());
     }
     if media == MEDIA_META {
@@ -185,18 +185,18 @@ pub(crate) fn delete_prefix_len(prefix: &[u8], keys: usize, key_bytes: usize) ->
     wide(4 + 2 + prefix.len() + 4 + 2 * keys + key_bytes)
 }
 
-/// The payload of a change of an expiry.
-pub(crate) fn touch(keyspace: u32, key: &[u8], expires_at_ms: Option<u64>) -> Vec<u8> {
+/// The payload of a change of an entry's lifetime.
+pub(crate) fn touch(keyspace: u32, key: &[u8], lifetime: &Lifetime) -> Vec<u8> {
     let mut out = keyspace.to_le_bytes().to_vec();
-    match expires_at_ms {
-        None => out.push(0),
-        Some(at) => {
-            out.push(HAS_EXPIRY);
-            out.extend_from_slice(&at.to_le_bytes());
-        }
-    }
+    out.push(lifetime.flags());
+    lifetime.put(&mut out);
     out.extend_from_slice(key);
     out
+}
+
+/// The most bytes that the payload of a change of a lifetime takes.
+pub(crate) fn touch_len(key: &[u8]) -> u64 {
+    wide(4 + 1 + 8 + 8 + key.len())
 }
 
 /// Bytes of a part of a batch before its own payload.
@@ -255,13 +255,13 @@ impl<'a> Record<'a> {
             }
             kind::TOUCH => {
                 let keyspace = take.u32()?;
-                let has_expiry = take.u8()? & HAS_EXPIRY != 0;
-                let expires_at_ms = has_expiry.then(|| take.u64()).transpose()?;
+                let flags = take.u8()?;
+                let lifetime = Lifetime::take(&mut take, flags)?;
                 let key = std::mem::take(&mut take.0);
                 Self::Touch {
                     keyspace,
                     key,
-                    expires_at_ms,
+                    lifetime,
                 }
             }
             kind::DELETE_PREFIX => {
@@ -343,13 +343,7 @@ pub(crate) fn take_parts<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<Parts<
     let flags = take.u8()?;
     let media = take.u8()?;
     let key_len = usize::from(take.u16()?);
-    let expires_at_ms = if flags & HAS_EXPIRY == 0 {
-        None
-    } else {
-        Some(take.u64()?)
-    };
-    #[cfg(feature = "bug-relative-expiry")]
-    let expires_at_ms = expires_at_ms.map(|at| at + 1_000);
+    let lifetime = Lifetime::take(take, flags)?;
     let created_at_ms = if flags & HAS_CREATED == 0 {
         time_ms
     } else {
@@ -368,7 +362,7 @@ pub(crate) fn take_parts<'a>(take: &mut Take<'a>, time_ms: u64) -> Result<Parts<
     Ok(Parts {
         key,
         meta,
-        expires_at_ms,
+        lifetime,
         created_at_ms,
     })
 }
@@ -384,7 +378,7 @@ pub(crate) fn put_payload_len(parts: &Parts<'_>, value_len: usize) -> u64 {
                 + optional(parts.meta.content_encoding)
                 + optional(parts.meta.owner)
         };
-    wide(8 + 16 + meta + parts.key.len()) + wide(value_len)
+    wide(8 + 24 + meta + parts.key.len()) + wide(value_len)
 }
 
 #[cfg(test)]
@@ -407,11 +401,18 @@ mod tests {
             },
         ];
         for meta in metas {
-            for (expires_at_ms, created_at_ms) in [(None, 5), (Some(9), 5), (Some(9), 4)] {
+            let times = [None, Some(9)].into_iter();
+            let times = times.flat_map(|a| [None, Some(7)].map(|b| (a, b)));
+            for ((expires_at_ms, stale_at_ms), created_at_ms) in
+                times.flat_map(|times| [(times, 5), (times, 4)])
+            {
                 let parts = Parts {
                     key: b"key",
                     meta,
-                    expires_at_ms,
+                    lifetime: Lifetime {
+                        expires_at_ms,
+                        stale_at_ms,
+                    },
                     created_at_ms,
                 };
                 let mut payload = Vec::new();
@@ -439,6 +440,27 @@ mod tests {
 
     #[test]
     fn every_small_record_reads_back() {
+        for (expires_at_ms, stale_at_ms) in [
+            (None, None),
+            (Some(9), None),
+            (None, Some(8)),
+            (Some(9), Some(8)),
+        ] {
+            let lifetime = Lifetime {
+                expires_at_ms,
+                stale_at_ms,
+            };
+            let payload = touch(3, b"k", &lifetime);
+            assert!(wide(payload.len()) <= touch_len(b"k"));
+            assert_eq!(
+                round(kind::TOUCH, &payload, 0),
+                Record::Touch {
+                    keyspace: 3,
+                    key: b"k",
+                    lifetime
+                }
+            );
+        }
         assert_eq!(
             round(kind::DELETE, &delete(3, b"k"), 0),
             Record::Delete {

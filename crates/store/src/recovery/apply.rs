@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::int::wide;
 use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
-use crate::record::{Parts, Record};
+use crate::record::{Lifetime, Parts, Record};
 use crate::watch::{Change as Told, Refill};
 
 /// A decoded record with its revision.
@@ -160,10 +160,8 @@ impl Applying<'_> {
                 let flushed = drained.map(|shard| shard.live_at(*time_ms)).sum();
                 self.tell(|| Told::flush(flushed));
             }
-            Record::Touch {
-                key, expires_at_ms, ..
-            } => {
-                if let Some(touched) = self.touched(key, *expires_at_ms) {
+            Record::Touch { key, lifetime, .. } => {
+                if let Some(touched) = self.touched(key, *lifetime) {
                     self.tell(|| Told::Put(touched.clone()));
                     change(self.keyspace, key, Effect::Put(touched));
                 }
@@ -197,14 +195,14 @@ impl Applying<'_> {
         }
     }
 
-    /// The entry with another expiry; `None` where the key is absent.
-    fn touched(&self, key: &[u8], expires_at_ms: Option<u64>) -> Option<Entry> {
+    /// The entry with another lifetime; `None` where the key is absent.
+    fn touched(&self, key: &[u8], lifetime: Lifetime) -> Option<Entry> {
         let map = &self.keyspace.map;
         let place = map.place(key);
         let shard = map.read(place.shard);
         let mut touched = match shard.look_up(place.hash, key, || 0) {
             Lookup::Live(entry) | Lookup::Expired(entry) => {
-                entry.with_expiry(expires_at_ms, self.facts)
+                entry.with_lifetime(lifetime, self.facts)
             }
             Lookup::Absent { .. } => return None,
         };

@@ -343,13 +343,6 @@ impl Core {
         }
     }
 
-    /// Moves a few entries of a shard together in memory.
-    pub(super) fn tidy(&self, shard: &mut Shard) -> Left<'_> {
-        let mut left = Left::nothing();
-        shard.tidy(&mut left.victims);
-        left
-    }
-
     /// Lets up to `keys` entries leave a shard that costs more than it may. How many bytes the next key has, where there is
     /// one.
     pub(super) fn fit(

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
-use super::{Conditions, Core, Store, Version};
+use super::{Conditions, Core, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup, MAX_KEY_BYTES};
-use crate::record::{self, Meta, Parts, kind};
+use crate::record::{self, Lifetime, Meta, Parts, kind};
 use crate::watch::Change;
 
 /// Stands for the keyspace in a draft's prefix.
@@ -23,6 +23,8 @@ pub struct Draft {
     prefix: Vec<u8>,
     /// The time of its record.
     time_ms: u64,
+    /// Whether it comes out of a backup.
+    restores: bool,
 }
 
 impl Draft {
@@ -45,6 +47,10 @@ impl Draft {
         &self.entry
     }
 
+    pub(super) fn restores(&self) -> bool {
+        self.restores
+    }
+
     pub(super) fn entry_mut(&mut self) -> &mut Entry {
         &mut self.entry
     }
@@ -59,7 +65,7 @@ impl Draft {
 }
 
 /// What became of a put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Putted {
     /// The entry has this version now.
     Stored {
@@ -73,10 +79,12 @@ pub enum Putted {
         /// The current version; `None` where the key is absent.
         current: Option<Version>,
     },
+    /// The key is somebody else's, whatever the conditions; nothing changed.
+    Foreign(Holder),
 }
 
 /// A put, applied but perhaps not durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
     /// What became of it.
     pub outcome: Putted,
@@ -87,7 +95,7 @@ pub struct Put {
 }
 
 /// What became of a delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deleted {
     /// The key was there and is gone.
     Removed,
@@ -98,10 +106,12 @@ pub enum Deleted {
         /// The current version; `None` where the key is absent.
         current: Option<Version>,
     },
+    /// The key is somebody else's, whatever the conditions; nothing changed.
+    Foreign(Holder),
 }
 
 /// A delete, applied but perhaps not durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delete {
     /// What became of it.
     pub outcome: Deleted,
@@ -123,7 +133,8 @@ pub struct Flush {
 }
 
 impl Store {
-    /// An entry of `key` with room for a value of `value_len` bytes, to be filled and put.
+    /// An entry of `key` with room for a value of `value_len` bytes, to be filled and put. Where `meta` names an owner, it is
+    /// that source that puts it, otherwise a client.
     ///
     /// # Errors
     /// [`WriteError::TooLarge`] where the key or the facts are longer than any record may carry.
@@ -132,28 +143,43 @@ impl Store {
         key: &[u8],
         value_len: usize,
         meta: &Meta<'_>,
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
     ) -> Result<Draft, WriteError> {
-        self.draft_written_at(key, value_len, meta, expires_at_ms, None)
+        self.draft_at(key, value_len, meta, lifetime, self.core.clock.now_ms())
     }
 
-    /// The same for a value that was written before, at `written_at_ms` (Unix milliseconds, now at the latest): a restored
-    /// backup tells so.
-    pub fn draft_written_at(
+    /// The same out of a backup, for a value that was written at `written_at_ms` (Unix milliseconds, now at the latest; `None`
+    /// = now): it is put over whatever is there.
+    pub fn restored_draft(
         &self,
         key: &[u8],
         value_len: usize,
         meta: &Meta<'_>,
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
         written_at_ms: Option<u64>,
     ) -> Result<Draft, WriteError> {
+        let written_at_ms = written_at_ms.unwrap_or(u64::MAX);
+        let draft = self.draft_at(key, value_len, meta, lifetime, written_at_ms)?;
+        Ok(Draft {
+            restores: true,
+            ..draft
+        })
+    }
+
+    fn draft_at(
+        &self,
+        key: &[u8],
+        value_len: usize,
+        meta: &Meta<'_>,
+        lifetime: Lifetime,
+        written_at_ms: u64,
+    ) -> Result<Draft, WriteError> {
         let time_ms = self.core.clock.now_ms();
-        let created_at_ms = written_at_ms.map_or(time_ms, |at| at.min(time_ms));
         let parts = Parts {
             key,
             meta: *meta,
-            expires_at_ms,
-            created_at_ms,
+            lifetime,
+            created_at_ms: written_at_ms.min(time_ms),
         };
         let limit = self.core.log.max_record_bytes();
         let actual = record::put_payload_len(&parts, value_len);
@@ -167,6 +193,7 @@ impl Store {
             entry,
             prefix,
             time_ms,
+            restores: false,
         })
     }
 
@@ -194,19 +221,21 @@ impl Store {
         }
     }
 
-    /// Removes `key` where `when` holds. An absent key is no error and makes no change.
+    /// Removes `key` where it is `by`'s to remove and `when` holds. An absent key is no error and makes no change.
     pub async fn delete(
         &self,
         keyspace: &Arc<Keyspace>,
         key: &[u8],
         when: &Conditions<'_>,
+        by: Writer<'_>,
         level: Level,
     ) -> Result<Delete, WriteError> {
         let mut keyspace = keyspace;
         loop {
             let len = wide(key.len()) + 4;
             let grant = self.core.grant(keyspace, len, Purpose::Shrink).await?;
-            if let Some(delete) = self.core.delete(keyspace, key, when, level, grant) {
+            let what = (key, when, by);
+            if let Some(delete) = self.core.delete(keyspace, what, level, grant) {
                 return Ok(delete);
             }
             keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
@@ -245,10 +274,15 @@ impl Core {
             return Err((draft, NotMade::Dropped));
         }
         let key = draft.entry.key();
-        let (current, seen) = self.current(&shard.look_up(place.hash, key, || self.clock.now_ms()));
-        if !when.hold(current) {
+        let found = shard.look_up(place.hash, key, || self.clock.now_ms());
+        let (current, seen) = self.current(&found);
+        let refused = match self.foreign_to_draft(&found, &draft) {
+            Some(holder) => Some(Putted::Foreign(holder)),
+            None => (!when.hold(current)).then_some(Putted::Refused { current }),
+        };
+        if let Some(outcome) = refused {
             return Ok(Put {
-                outcome: Putted::Refused { current },
+                outcome,
                 seen,
                 own: None,
             });
@@ -264,6 +298,7 @@ impl Core {
             mut entry,
             prefix,
             time_ms,
+            ..
         } = draft;
         let (code, prefix) = left.in_front_of(kind::PUT, prefix);
         let fields = (code, time_ms, level);
@@ -295,8 +330,7 @@ impl Core {
     fn delete(
         &self,
         keyspace: &Keyspace,
-        key: &[u8],
-        when: &Conditions<'_>,
+        (key, when, by): (&[u8], &Conditions<'_>, Writer<'_>),
         level: Level,
         grant: Option<Grant>,
     ) -> Option<Delete> {
@@ -307,17 +341,16 @@ impl Core {
         if keyspace.is_dropped() {
             return None;
         }
-        let (current, seen) = self.current(&shard.look_up(place.hash, key, || time_ms));
-        if !when.hold(current) {
+        let found = shard.look_up(place.hash, key, || time_ms);
+        let (current, seen) = self.current(&found);
+        let refused = match self.foreign(&found, by) {
+            Some(holder) => Some(Deleted::Foreign(holder)),
+            None if !when.hold(current) => Some(Deleted::Refused { current }),
+            None => current.is_none().then_some(Deleted::Absent),
+        };
+        if let Some(outcome) = refused {
             return Some(Delete {
-                outcome: Deleted::Refused { current },
-                seen,
-                own: None,
-            });
-        }
-        if current.is_none() {
-            return Some(Delete {
-                outcome: Deleted::Absent,
+                outcome,
                 seen,
                 own: None,
             });

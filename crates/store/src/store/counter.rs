@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
-use super::{Core, Store, Version};
+use super::{Core, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::log::{Level, Purpose};
 use crate::map::{Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
-use crate::record::{self, Meta, Parts, kind};
+use crate::record::{self, Lifetime, Meta, Parts, kind};
 
 /// The most letters of an `i64` in decimal.
 const LONGEST: usize = 20;
@@ -40,7 +40,7 @@ impl Default for Increment {
 }
 
 /// What became of an increment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
     /// The counter has this value now.
     Added {
@@ -60,10 +60,12 @@ pub enum Counted {
     },
     /// The entry's value is no number, or no text; nothing changed.
     NotACounter,
+    /// A source wrote the entry, and only clients count; nothing changed.
+    Foreign(Holder),
 }
 
 /// An increment, applied but perhaps not durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incremented {
     /// What became of it.
     pub outcome: Counted,
@@ -85,10 +87,11 @@ pub(super) struct Planned {
 }
 
 /// Why an increment is not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unplanned {
     OutOfRange { current: i64 },
     NotACounter,
+    Foreign(Holder),
 }
 
 impl From<Unplanned> for Counted {
@@ -96,6 +99,7 @@ impl From<Unplanned> for Counted {
         match why {
             Unplanned::OutOfRange { current } => Self::OutOfRange { current },
             Unplanned::NotACounter => Self::NotACounter,
+            Unplanned::Foreign(holder) => Self::Foreign(holder),
         }
     }
 }
@@ -118,14 +122,14 @@ pub(super) fn payload_len(key: &[u8]) -> u64 {
     let parts = Parts {
         key,
         meta: Meta::of_type(Meta::TEXT),
-        expires_at_ms: Some(0),
+        lifetime: Lifetime::until(Some(0)),
         created_at_ms: 0,
     };
     8 + record::put_payload_len(&parts, LONGEST)
 }
 
 impl Store {
-    /// Adds to the counter `key`, making it where it is absent.
+    /// Adds to the counter `key` for a client, making it where it is absent.
     ///
     /// # Errors
     /// [`WriteError::TooLarge`] where the key is longer than any record may carry; otherwise as for any change.
@@ -224,7 +228,11 @@ impl Core {
         increment: &Increment,
         now_ms: u64,
     ) -> Result<Planned, Unplanned> {
-        let (previous, expires_at_ms, created) = match shard.look_up(hash, key, || now_ms) {
+        let found = shard.look_up(hash, key, || now_ms);
+        if let Some(holder) = self.foreign(&found, Writer::Client) {
+            return Err(Unplanned::Foreign(holder));
+        }
+        let (previous, expires_at_ms, created) = match found {
             Lookup::Live(entry) => {
                 let number = number(entry, &self.contents.facts).ok_or(Unplanned::NotACounter)?;
                 (number, entry.expires_at_ms(), false)
@@ -243,7 +251,7 @@ impl Core {
         let parts = Parts {
             key,
             meta: Meta::of_type(Meta::TEXT),
-            expires_at_ms,
+            lifetime: Lifetime::until(expires_at_ms),
             created_at_ms: now_ms,
         };
         let mut entry = Entry::reserve(&parts, text.len(), &self.contents.facts);

@@ -16,6 +16,7 @@ mod sweep;
 mod touch;
 mod upkeep;
 mod watching;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,6 +33,7 @@ pub use touch::{Touch, Touched};
 use upkeep::Upkeep;
 pub use watching::Place;
 use watching::{Reveal, bounds};
+pub use writer::{Holder, Writer};
 
 use crate::clock::Clock;
 use crate::compaction::{self, Compacted};

@@ -10,7 +10,7 @@ use super::{Core, Store};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
-use crate::map::{Effect, Entry, Keyspace, Lookup};
+use crate::map::{Effect, Keyspace, Lookup};
 use crate::record::{self, kind};
 use crate::watch::Change;
 
@@ -79,7 +79,7 @@ impl Store {
             taken += usize::from(more);
             more
         });
-        let mine = within.filter(|entry| !self.core.is_owned(entry));
+        let mine = within.filter(|entry| !entry.is_owned());
         let keys = mine.map(|entry| entry.key().to_vec()).collect();
         let end = scan.end && taken == scan.entries.len();
         let last = scan.entries.get(taken.saturating_sub(1));
@@ -125,11 +125,6 @@ struct Step {
 }
 
 impl Core {
-    /// Whether a source wrote the entry: those are its business.
-    fn is_owned(&self, entry: &Entry) -> bool {
-        entry.facts(&self.contents.facts).owner.is_some()
-    }
-
     /// Deletes those of `keys` that are there, as one record. `None` where the keyspace was dropped.
     fn delete_step(
         &self,
@@ -160,7 +155,7 @@ impl Core {
             keys.retain(|(hash, key)| {
                 let found = shard.look_up(*hash, key, || now_ms);
                 seen = self.current(&found).1.max(seen);
-                matches!(found, Lookup::Live(entry) if !self.is_owned(entry))
+                matches!(found, Lookup::Live(entry) if !entry.is_owned())
             });
         }
         let named: Vec<&[u8]> = locked

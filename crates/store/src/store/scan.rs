@@ -1,4 +1,4 @@
-//! Lists in key order: every shard's sorted keys, merged.
+//! Lists: in key order, every shard's sorted keys merged; and what sources wrote, in no order.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -25,7 +25,35 @@ struct Run {
     last: bool,
 }
 
+/// Most entries that one lock hold of [`Store::owned`] refers to.
+const OWNED_PER_HOLD: usize = 512;
+
 impl Store {
+    /// Everything that sources wrote and that is there, in no order; [`Store::facts`] tells whose each is. It takes as long as
+    /// there is of it, however much else is there. One lock at a time.
+    pub fn owned(&self, keyspace: &Keyspace) -> Scan {
+        let now_ms = self.core.clock.now_ms();
+        let mut scan = Scan {
+            entries: Vec::new(),
+            seen: 0,
+            end: true,
+        };
+        for shard in 0..keyspace.map.shards() {
+            let mut from = Some(0);
+            while let Some(slot) = from {
+                let held = keyspace.map.read(shard);
+                let (entries, next) = held.owned(slot, OWNED_PER_HOLD);
+                // What was removed has left no trace in the list of what is there.
+                scan.seen = held.newest().max(scan.seen);
+                drop(held);
+                let live = entries.into_iter().filter(|entry| !entry.expired(now_ms));
+                scan.entries.extend(live);
+                from = next;
+            }
+        }
+        scan
+    }
+
     /// Up to `limit` entries whose keys begin with `prefix`, in byte order, behind `after` where that is given. One lock at a
     /// time: each key that stays is seen exactly once over the pages of a listing.
     pub fn scan(

@@ -1,18 +1,17 @@
-//! Changes of an entry's expiry: the value and the time of its writing stay, the version is a new one.
+//! Changes of an entry's lifetime: the value and the time of its writing stay, the version is a new one.
 
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
 use super::condition::Conditions;
-use super::{Core, Store, Version};
+use super::{Core, Holder, Store, Version, Writer};
 use crate::error::WriteError;
-use crate::int::wide;
 use crate::log::{Level, Payload, Purpose};
 use crate::map::{Effect, Entry, Keyspace, Lookup};
-use crate::record::{self, kind};
+use crate::record::{self, Lifetime, kind};
 use crate::watch::Change;
 
-/// What became of a change of an expiry.
+/// What became of a change of a lifetime.
 #[derive(Debug)]
 pub enum Touched {
     /// The entry as it is now.
@@ -24,9 +23,11 @@ pub enum Touched {
         /// The current version; `None` where the key is absent.
         current: Option<Version>,
     },
+    /// The key is somebody else's, whatever the conditions; nothing changed.
+    Foreign(Holder),
 }
 
-/// A change of an expiry, applied but perhaps not durable.
+/// A change of a lifetime, applied but perhaps not durable.
 #[derive(Debug)]
 pub struct Touch {
     /// What became of it.
@@ -38,26 +39,27 @@ pub struct Touch {
 }
 
 impl Store {
-    /// Lets `key` leave at `expires_at_ms` (Unix milliseconds; `None` = never), where `when` holds. An entry that leaves
-    /// then anyway is not changed.
+    /// Gives the entry of `key` another `lifetime`, where it is `by`'s to change and `when` holds. An entry that has it anyway
+    /// is not changed.
     pub async fn touch(
         &self,
         keyspace: &Arc<Keyspace>,
         key: &[u8],
-        expires_at_ms: Option<u64>,
+        lifetime: Lifetime,
         when: &Conditions<'_>,
+        by: Writer<'_>,
         level: Level,
     ) -> Result<Touch, WriteError> {
         let (mut keyspace, mut ahead) = (keyspace, 0);
         loop {
-            let len = wide(key.len()) + 13;
+            let len = record::touch_len(key);
             let spare = self.core.spare(keyspace, len, Purpose::Grow, ahead).await?;
             // A large value is copied before the lock, in the hope that it is still the same then.
             let guess = self.get(keyspace, key).entry.map(|entry| {
-                let touched = entry.with_expiry(expires_at_ms, &self.core.contents.facts);
+                let touched = entry.with_lifetime(lifetime, &self.core.contents.facts);
                 (entry.revision(), touched)
             });
-            let what = (key, expires_at_ms);
+            let (what, when) = ((key, lifetime), (when, by));
             match self.core.touch(keyspace, what, guess, when, level, spare) {
                 Ok(touch) => return Ok(touch),
                 Err(why) => (keyspace, ahead) = why.next(keyspace)?,
@@ -71,9 +73,9 @@ impl Core {
     fn touch(
         &self,
         keyspace: &Keyspace,
-        (key, expires_at_ms): (&[u8], Option<u64>),
+        (key, lifetime): (&[u8], Lifetime),
         guess: Option<(u64, Entry)>,
-        when: &Conditions<'_>,
+        (when, by): (&Conditions<'_>, Writer<'_>),
         level: Level,
         spare: Spare,
     ) -> Result<Touch, NotMade> {
@@ -92,18 +94,21 @@ impl Core {
                 own: None,
             })
         };
+        if let Some(holder) = self.foreign(&found, by) {
+            return unchanged(Touched::Foreign(holder));
+        }
         if !when.hold(current) {
             return unchanged(Touched::Refused { current });
         }
         let Lookup::Live(entry) = found else {
             return unchanged(Touched::Absent);
         };
-        if entry.expires_at_ms() == expires_at_ms {
+        if entry.lifetime() == lifetime {
             return unchanged(Touched::Set(entry.clone()));
         }
         let guess = guess.filter(|(revision, _)| *revision == entry.revision());
         let mut touched = guess.map_or_else(
-            || entry.with_expiry(expires_at_ms, &self.contents.facts),
+            || entry.with_lifetime(lifetime, &self.contents.facts),
             |(_, touched)| touched,
         );
         let (left, made) = self.room_for_entry(keyspace, &mut shard, place.hash, &touched, &spare);
@@ -112,7 +117,7 @@ impl Core {
             left.settle(self, None, spare.grant);
             return Err(why);
         }
-        let payload = record::touch(keyspace.id(), key, expires_at_ms);
+        let payload = record::touch(keyspace.id(), key, &lifetime);
         let (code, payload) = left.in_front_of(kind::TOUCH, payload);
         let grant = spare.grant;
         let fields = (code, now_ms, level);

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::Store;
+use super::{Draft, Store, Version};
 use crate::log::{Level, Observer};
-use crate::map::Keyspace;
-use crate::options::Options;
+use crate::map::{Entry, Keyspace};
+use crate::options::{Durability, Options};
 use crate::watch::{
     Bounds, Change, Event, Filter, From, Hub, MEMORY_REVISIONS, NotKept, Position, Watcher,
 };
@@ -93,6 +93,47 @@ impl Store {
         }
         let change = read.entry.map_or_else(|| Change::delete(key), Change::Put);
         Some(Event::alone(position, change))
+    }
+
+    /// A version that was never given to anything and never will be.
+    pub fn unstored_version(&self) -> Version {
+        self.core.version_of(self.core.hub.take_unlogged())
+    }
+
+    /// The entry that `draft` would make, for a value that is answered but not stored: its version was never given to
+    /// anything.
+    pub fn unstored(&self, draft: Draft) -> Entry {
+        let mut entry = draft.into_entry();
+        entry.set_revision(self.core.hub.take_unlogged());
+        entry
+    }
+
+    /// Tells those who watch `keyspace` now that it stands as if `entry` had been put there, behind everything that was told
+    /// before. It is no change: it is not logged, it has no place to go on from, and who comes back is not told of it.
+    pub fn announce(&self, keyspace: &Keyspace, entry: Entry) {
+        self.announce_change(keyspace, Change::Put(entry));
+    }
+
+    /// The same of a key that stands as if it had been removed.
+    pub fn announce_removed(&self, keyspace: &Keyspace, key: &[u8]) {
+        self.announce_change(keyspace, Change::delete(key));
+    }
+
+    fn announce_change(&self, keyspace: &Keyspace, change: Change) {
+        let core = &self.core;
+        if core.hub.watchers() == 0 {
+            return;
+        }
+        match keyspace.durability() {
+            Durability::Memory => core.hub.announce_in_memory(keyspace.id(), change),
+            Durability::Synced | Durability::Written => {
+                let queue = core.log.queue();
+                let newest = queue.last_revision();
+                core.hub.announce_logged(keyspace.id(), newest, change);
+                drop(queue);
+            }
+        }
+        core.hub.reveal();
     }
 
     /// Ends all watches; those that are begun later end at once.

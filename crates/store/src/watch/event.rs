@@ -187,7 +187,7 @@ const TEXTS: usize = 2;
 /// An event that watchers share, with the texts that they are sent: made once, whatever the number of watchers.
 #[derive(Debug)]
 pub struct Event {
-    position: Position,
+    position: Option<Position>,
     change: Change,
     texts: [OnceLock<Bytes>; TEXTS],
     /// Bytes of the texts that the ring has been charged with.
@@ -198,7 +198,7 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(position: Position, change: Change, ledger: &Arc<AtomicU64>) -> Self {
+    pub(super) fn new(position: Option<Position>, change: Change, ledger: &Arc<AtomicU64>) -> Self {
         Self {
             position,
             change,
@@ -211,11 +211,11 @@ impl Event {
 
     /// An event of no ring: what a reader that fell behind is told of its one key.
     pub(crate) fn alone(position: Position, change: Change) -> Self {
-        Self::new(position, change, &Arc::default())
+        Self::new(Some(position), change, &Arc::default())
     }
 
-    /// Its place in the order of changes.
-    pub fn position(&self) -> Position {
+    /// Its place in the order of changes; `None` for what was only announced: nobody can go on from there.
+    pub fn position(&self) -> Option<Position> {
         self.position
     }
 
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_text_is_made_once_and_charged_while_the_ring_holds_its_event() {
         let ledger = Arc::new(AtomicU64::new(0));
-        let event = Event::new(Position::whole(1), Change::delete(b"k"), &ledger);
+        let event = Event::new(None, Change::delete(b"k"), &ledger);
         let mut made = 0;
         for _ in 0..3 {
             let text = event.text(1, |_| {

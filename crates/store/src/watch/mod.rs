@@ -6,12 +6,16 @@
 //!    whom they concern ([`desk`]), and wakes them a few at a time, so that requests are served in between.
 //! 4. A watcher that is woken reads the ring from the first event that concerns it.
 //!
+//! What is only announced is no change and has no place in their order. It stands in the ring like an event, so that it comes
+//! in order, but only those who watched then are told.
+//!
 //! A watcher holds a place in the ring and nothing else, so a slow one costs nothing and slows nobody; where events that it
 //! has not seen have left the ring, it is told so. It must not know the log, nor who sends what to whom.
 
 mod desk;
 mod event;
 mod lane;
+mod refill;
 mod ring;
 mod watcher;
 
@@ -27,6 +31,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 pub use event::{Change, Event, Filter, Flushed, Position};
+pub(crate) use refill::Refill;
 pub(crate) use ring::Bounds;
 pub use watcher::{Seen, Watcher};
 
@@ -34,7 +39,8 @@ use crate::map::Keyspace;
 use crate::options::Durability;
 use desk::{Desk, SeatId, pass_of};
 use lane::{Lane, Pending};
-use ring::{Ring, Slot};
+use ring::Ring;
+use watcher::Start;
 
 /// Revisions of keyspaces that are never logged start here, so that the log has no gap.
 pub(crate) const MEMORY_REVISIONS: u64 = 1 << 63;
@@ -60,58 +66,6 @@ pub(crate) enum From {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the events behind that one are not kept any more")]
 pub struct NotKept;
-
-/// The events that recovery met: the start of the ring.
-#[derive(Debug)]
-pub(crate) struct Refill {
-    ring: Ring,
-    births: HashMap<u32, Position>,
-    floor: u64,
-    /// The newest change and how many events of it there were.
-    newest: Position,
-    /// What has left, kept to be freed in one go.
-    out: Vec<Slot>,
-}
-
-impl Refill {
-    /// Takes events behind the change `floor`.
-    pub(crate) fn new(bounds: Bounds, floor: u64) -> Self {
-        Self {
-            ring: Ring::new(bounds, Position::whole(floor)),
-            births: HashMap::new(),
-            floor,
-            newest: Position {
-                revision: floor,
-                index: 0,
-            },
-            out: Vec::new(),
-        }
-    }
-
-    /// Whether events of `revision` are taken: what is not behind the floor is not.
-    pub(crate) fn takes(&self, revision: u64) -> bool {
-        revision > self.floor
-    }
-
-    /// Adds the next event, in the order in which it was told when it happened.
-    pub(crate) fn tell(&mut self, keyspace: u32, revision: u64, change: Change) {
-        if revision != self.newest.revision {
-            self.newest = Position { revision, index: 0 };
-        }
-        let slot = Slot::new(keyspace, self.newest, change).slim();
-        self.newest.index += 1;
-        self.ring.push(slot, &mut self.out);
-        // Nobody waits at a start: what leaves is freed here.
-        self.out.clear();
-    }
-
-    /// A keyspace came into being.
-    pub(crate) fn born(&mut self, keyspace: u32, revision: u64) {
-        self.births
-            .entry(keyspace)
-            .or_insert(Position::whole(revision));
-    }
-}
 
 /// What the store, the log and the watchers share.
 #[derive(Debug)]
@@ -191,6 +145,26 @@ impl Hub {
     #[inline]
     pub(crate) fn tell_memory(&self, keyspace: u32) -> Teller<'_> {
         self.teller(&self.memory, keyspace, None)
+    }
+
+    /// Tells those who watch a logged keyspace now of something that has no place in the log: behind everything up to
+    /// `newest`, the newest revision that was given out. The caller holds the lock of the log's queue, and lets it be
+    /// revealed when it has given that back.
+    pub(crate) fn announce_logged(&self, keyspace: u32, newest: u64, change: Change) {
+        let mut pending = self.logged.pending();
+        pending.push(keyspace, Position::whole(newest), change);
+    }
+
+    /// The same for a keyspace that is never logged.
+    pub(crate) fn announce_in_memory(&self, keyspace: u32, change: Change) {
+        let mut pending = self.memory.pending();
+        let newest = Position::whole(pending.revision());
+        pending.push(keyspace, newest, change);
+    }
+
+    /// Takes a revision that no change will ever have.
+    pub(crate) fn take_unlogged(&self) -> u64 {
+        self.memory.pending().take_revision()
     }
 
     fn teller<'h>(&'h self, lane: &'h Lane, keyspace: u32, revision: Option<u64>) -> Teller<'h> {
@@ -308,32 +282,32 @@ impl Hub {
         // Counted before anything is read, so that whatever comes after rings the bell.
         self.watchers.fetch_add(1, Ordering::SeqCst);
         let begun = self.begin(durability, from);
-        let Ok((next, last)) = begun else {
+        let Ok(start) = begun else {
             self.watchers.fetch_sub(1, Ordering::SeqCst);
             return Err(NotKept);
         };
         let seat = self.desk.lock().sit(keyspace, &filter);
         self.ring();
         let (hub, keyspace) = (Arc::clone(self), Arc::clone(keyspace));
-        Ok(Watcher::new(hub, keyspace, filter, (seat, next, last)))
+        Ok(Watcher::new(hub, keyspace, filter, (seat, start)))
     }
 
-    /// The sequence number to begin with, and the place behind which that is.
-    fn begin(&self, durability: Durability, from: From) -> Result<(u64, Position), NotKept> {
+    /// Where a watch begins.
+    fn begin(&self, durability: Durability, from: From) -> Result<Start, NotKept> {
         let lane = self.lane(durability);
         let told = self.told(durability);
         let newest_memory = lane.settle();
-        match from {
+        let ring = lane.ring();
+        let (next, last) = match from {
             From::Now => {
                 let told = told.min(newest_memory.max(self.written.load(Ordering::SeqCst)));
-                let next = lane.ring().up_to(told);
-                Ok((next, Position::whole(told)))
+                (ring.up_to(told), Position::whole(told))
             }
-            From::Behind(position) => {
-                let next = lane.ring().behind(position).ok_or(NotKept)?;
-                Ok((next, position))
-            }
-        }
+            From::Behind(position) => (ring.behind(position).ok_or(NotKept)?, position),
+        };
+        let since = ring.end();
+        drop(ring);
+        Ok(Start { next, last, since })
     }
 
     fn rise(&self, seat: SeatId) {

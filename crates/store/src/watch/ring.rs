@@ -32,11 +32,17 @@ impl Slot {
         }
     }
 
+    /// What was only announced stands behind the whole change before it.
     pub(super) fn position(&self) -> Position {
         Position {
             revision: self.revision,
             index: self.index,
         }
+    }
+
+    /// Whether it is a change: then it has a place in their order, which nothing else has.
+    pub(super) fn is_placed(&self) -> bool {
+        self.index != Position::WHOLE
     }
 
     pub(super) fn slim(mut self) -> Self {
@@ -178,11 +184,8 @@ impl Ring {
     /// The shared form of an event.
     pub(super) fn shared(&self, slot: &Slot) -> Arc<Event> {
         let make = || {
-            Arc::new(Event::new(
-                slot.position(),
-                slot.change.share(),
-                &self.ledger,
-            ))
+            let position = slot.is_placed().then(|| slot.position());
+            Arc::new(Event::new(position, slot.change.share(), &self.ledger))
         };
         Arc::clone(slot.shared.get_or_init(make))
     }

@@ -69,7 +69,7 @@ fn keys_of(seen: Seen) -> Vec<(u64, u32, String)> {
         panic!("no events but {seen:?}")
     };
     let one = |event: &Arc<Event>| {
-        let Position { revision, index } = event.position();
+        let Position { revision, index } = event.position().unwrap();
         let key = event.change().key().unwrap_or_default();
         (revision, index, String::from_utf8_lossy(key).into_owned())
     };

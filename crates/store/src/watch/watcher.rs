@@ -35,6 +35,19 @@ pub struct Watcher {
     next: u64,
     /// The place behind which that is.
     last: Position,
+    /// What was only announced before this sequence number is not for it: it was not there then.
+    since: u64,
+}
+
+/// Where a watcher begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    /// The sequence number of the first event to be looked at.
+    pub(super) next: u64,
+    /// The place behind which that is.
+    pub(super) last: Position,
+    /// The sequence number of the next event that happens.
+    pub(super) since: u64,
 }
 
 impl Watcher {
@@ -42,15 +55,16 @@ impl Watcher {
         hub: Arc<Hub>,
         keyspace: Arc<Keyspace>,
         filter: Filter,
-        (seat, next, last): (SeatId, u64, Position),
+        (seat, start): (SeatId, Start),
     ) -> Self {
         Self {
             hub,
             keyspace,
             filter,
             seat,
-            next,
-            last,
+            next: start.next,
+            last: start.last,
+            since: start.since,
         }
     }
 
@@ -120,7 +134,9 @@ impl Watcher {
         for (seq, slot) in ring.range(self.next, to) {
             self.next = seq + 1;
             self.last = slot.position();
-            if slot.keyspace == self.keyspace.id() && self.filter.lets_through(&slot.change) {
+            let mine =
+                slot.keyspace == self.keyspace.id() && (slot.is_placed() || seq >= self.since);
+            if mine && self.filter.lets_through(&slot.change) {
                 events.push(ring.shared(slot));
                 if events.len() >= most {
                     break;
@@ -139,9 +155,9 @@ impl Watcher {
 
     /// Goes to the end of what may be told.
     fn skip(&mut self, durability: Durability) {
-        if let Ok((next, last)) = self.hub.begin(durability, super::From::Now) {
-            self.next = next;
-            self.last = last;
+        if let Ok(start) = self.hub.begin(durability, super::From::Now) {
+            self.next = start.next;
+            self.last = start.last;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an answer names as its ground, and that versions never repeat.
 
 use standpipe_store::fs::fault::{Call, Fault, SimDir};
-use standpipe_store::{Conditions, Deleted, Level, Putted, Versions};
+use standpipe_store::{Conditions, Deleted, Level, Putted, Versions, Writer};
 
 use crate::harness::{self, block_on, default_keyspace, open};
 
@@ -32,7 +32,9 @@ fn an_answer_names_what_it_rests_on_before_that_is_durable() {
         let draft = harness::draft(&store, b"k", b"v", "a/b", None);
         block_on(store.put(&keyspace, draft, when, Level::Durable)).unwrap()
     };
-    let delete = || block_on(store.delete(&keyspace, b"k", &always, Level::Durable)).unwrap();
+    let delete = || {
+        block_on(store.delete(&keyspace, b"k", &always, Writer::Client, Level::Durable)).unwrap()
+    };
     let first = put(&always).own.unwrap();
     assert_eq!(store.get(&keyspace, b"k").seen, first);
     let refused = put(&absent);
@@ -74,7 +76,7 @@ fn a_restored_backup_never_repeats_a_version() {
         let put = block_on(store.put(&keyspace, draft, &when, Level::Durable)).unwrap();
         match put.outcome {
             Putted::Stored { version, .. } => version,
-            Putted::Refused { .. } => panic!("nothing was asked for"),
+            Putted::Refused { .. } | Putted::Foreign(_) => panic!("nothing was asked for"),
         }
     };
     let (before, after) = (version(&sim), version(&backup));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use standpipe_store::fs::fault::{Seeded, SimDir};
 use standpipe_store::{
-    Clock, Conditions, Durability, Eviction, Increment, Keyspace, Level, Meta, Operation, Options,
-    Policy, Store, WriteError,
+    Clock, Conditions, Durability, Eviction, Increment, Keyspace, Level, Lifetime, Meta, Operation,
+    Options, Policy, Store, WriteError, Writer,
 };
 
 use crate::harness::{self, block_on, draft, open, rounds};
@@ -90,14 +90,25 @@ impl Cache {
         let (always, level) = (Conditions::default(), Level::Written);
         let value = vec![7; len];
         match self.dice.below(12) {
-            0 => block_on(self.store.delete(&cache, &key, &always, level)).map(|done| done.own),
+            0 => block_on(
+                self.store
+                    .delete(&cache, &key, &always, Writer::Client, level),
+            )
+            .map(|done| done.own),
             1 => {
                 let one = Increment::default();
                 let key = [b"n", &*key].concat();
                 block_on(self.store.increment(&cache, &key, &one, level)).map(|done| done.own)
             }
             2 => {
-                let touch = self.store.touch(&cache, &key, expires, &always, level);
+                let touch = self.store.touch(
+                    &cache,
+                    &key,
+                    Lifetime::until(expires),
+                    &always,
+                    Writer::Client,
+                    level,
+                );
                 block_on(touch).map(|done| done.own)
             }
             3 => {

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use standpipe_store::fs::fault::Seeded;
-use standpipe_store::{Conditions, Deleted, Level, Putted, Store, Version, Versions};
+use standpipe_store::{
+    Conditions, Deleted, Level, Lifetime, Putted, Store, Version, Versions, Writer,
+};
 
 use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace, rounds};
 use crate::lives;
@@ -152,6 +154,7 @@ impl Client {
                 key,
                 version: current,
             },
+            Putted::Foreign(holder) => panic!("no source is here: {holder:?}"),
         };
         Some((did, put.seen.max(put.own.unwrap_or(0))))
     }
@@ -162,7 +165,7 @@ impl Client {
         let (key_name, when) = (name(key), Conditions::default());
         let delete = self
             .store
-            .delete(&keyspace, &key_name, &when, Level::Durable);
+            .delete(&keyspace, &key_name, &when, Writer::Client, Level::Durable);
         let delete = block_on(delete).ok()?;
         let seen = delete.seen.max(delete.own.unwrap_or(0));
         let did = match (delete.outcome, delete.own) {
@@ -311,7 +314,8 @@ fn remember(model: &mut Model, calls: &[Call]) {
                     value: value.clone(),
                     content_type: "a/b".to_owned(),
                     created_at_ms: NOW_MS,
-                    expires_at_ms: None,
+                    lifetime: Lifetime::FOREVER,
+                    owner: None,
                     version: harness::version(*version),
                 };
                 model.took(version.revision, Change::Put(in_default(*key), seen));

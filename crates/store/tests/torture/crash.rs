@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use standpipe_store::fs::fault::{AllLost, Call, SimDir};
-use standpipe_store::{Conditions, Level, Policy, Store};
+use standpipe_store::{Conditions, Level, Policy, Store, Writer};
 
 use crate::harness::{self, block_on, default_keyspace, open, rounds};
 use crate::promises::contents;
@@ -93,7 +93,7 @@ fn a_snapshot_never_forgets_a_key_whose_deletion_a_crash_takes_back() {
     sim.wait_held(1);
     sim.hold(Call::SyncData, "wal-");
     let when = Conditions::default();
-    block_on(store.delete(&keyspace, b"deleted", &when, Level::Durable)).unwrap();
+    block_on(store.delete(&keyspace, b"deleted", &when, Writer::Client, Level::Durable)).unwrap();
     sim.wait_held(2);
     sim.release(Call::Create);
     // It must not be finished before the deletion is durable; there is nothing to wait for but that it is.

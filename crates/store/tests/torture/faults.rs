@@ -9,7 +9,7 @@ use std::time::Duration;
 use standpipe_store::fs::fault::{
     AllKept, AllLost, Call, Effect, ErrorNumber, Fault, Seeded, SimDir,
 };
-use standpipe_store::{Clock, CompactError, Conditions, Level, Options, Store, WriteError};
+use standpipe_store::{Clock, CompactError, Conditions, Level, Options, Store, WriteError, Writer};
 
 use crate::harness::{self, block_on, default_keyspace, open, seen, until};
 use crate::promises::{Change, Model, of_default};
@@ -99,7 +99,13 @@ impl Client {
     fn delete(&mut self, store: &Store, key: &str) {
         let keyspace = default_keyspace(store);
         let when = Conditions::default();
-        let delete = store.delete(&keyspace, key.as_bytes(), &when, Level::Durable);
+        let delete = store.delete(
+            &keyspace,
+            key.as_bytes(),
+            &when,
+            Writer::Client,
+            Level::Durable,
+        );
         match block_on(delete) {
             Ok(delete) => {
                 assert!(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use standpipe_store::fs::fault::SimDir;
 use standpipe_store::{
-    Clock, Draft, Entry, Keyspace, Meta, OpenError, Options, Progress, Store, Version,
+    Clock, Draft, Entry, Keyspace, Lifetime, Meta, OpenError, Options, Progress, Store, Version,
 };
 
 /// The time at which every test begins, in Unix milliseconds.
@@ -98,10 +98,21 @@ pub(crate) fn draft(
     key: &[u8],
     value: &[u8],
     content_type: &str,
-    expires_at_ms: Option<u64>,
+    lifetime: impl Into<Option<u64>>,
 ) -> Draft {
-    let meta = Meta::of_type(content_type);
-    let mut draft = store.draft(key, value.len(), &meta, expires_at_ms).unwrap();
+    let lifetime = Lifetime::until(lifetime.into());
+    draft_of(store, key, value, &Meta::of_type(content_type), lifetime)
+}
+
+/// The same with everything that can be said of a value.
+pub(crate) fn draft_of(
+    store: &Store,
+    key: &[u8],
+    value: &[u8],
+    meta: &Meta<'_>,
+    lifetime: Lifetime,
+) -> Draft {
+    let mut draft = store.draft(key, value.len(), meta, lifetime).unwrap();
     draft.fill(|place| place.copy_from_slice(value));
     draft
 }
@@ -112,7 +123,8 @@ pub(crate) struct Seen {
     pub(crate) value: Vec<u8>,
     pub(crate) content_type: String,
     pub(crate) created_at_ms: u64,
-    pub(crate) expires_at_ms: Option<u64>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) owner: Option<String>,
     pub(crate) version: (u64, u64),
 }
 
@@ -121,7 +133,8 @@ pub(crate) fn seen(store: &Store, entry: &Entry) -> Seen {
         value: entry.value().to_vec(),
         content_type: store.facts(entry).content_type.to_string(),
         created_at_ms: entry.created_at_ms(),
-        expires_at_ms: entry.expires_at_ms(),
+        lifetime: entry.lifetime(),
+        owner: store.facts(entry).owner.as_deref().map(str::to_owned),
         version: version(store.version(entry)),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use standpipe_store::fs::fault::SimDir;
-use standpipe_store::{Clock, Conditions, Deleted, Level, Putted, Store, Versions};
+use standpipe_store::{Clock, Conditions, Deleted, Level, Putted, Store, Versions, Writer};
 
 use crate::harness::{block_on, clock, default_keyspace, draft, open, small};
 
@@ -181,6 +181,7 @@ impl Pair {
                 assert!(!holds);
                 assert_eq!(current, before);
             }
+            Putted::Foreign(holder) => panic!("no source is here: {holder:?}"),
         }
         block_on(self.store.wait_durable(put.seen.max(put.own.unwrap_or(0)))).unwrap();
     }
@@ -189,7 +190,11 @@ impl Pair {
         let key = name(key);
         let keyspace = default_keyspace(&self.store);
         let change = |when: &Conditions<'_>| {
-            block_on(self.store.delete(&keyspace, &key, when, Level::Durable)).unwrap()
+            block_on(
+                self.store
+                    .delete(&keyspace, &key, when, Writer::Client, Level::Durable),
+            )
+            .unwrap()
         };
         let (delete, holds) = self.on(&key, when, change);
         let before = self.plain.get(&key).map(|plain| plain.version);
@@ -207,6 +212,7 @@ impl Pair {
                 assert!(!holds);
                 assert_eq!(current, before);
             }
+            Deleted::Foreign(holder) => panic!("no source is here: {holder:?}"),
         }
         block_on(
             self.store

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use standpipe_store::{
     Batched, Conditions, Counted, Done, Durability, Eviction, Increment, Keyspace, Meta, Operation,
-    Policy, Touched, Versions,
+    Policy, Touched, Versions, Writer,
 };
 
 use crate::harness::{self, block_on, seen};
 use crate::promises::Change;
-use crate::workload::Workload;
+use crate::workload::{Workload, foreign};
 
 /// Names beside `default`, of keyspaces that come and go.
 const NAMES: [&str; 2] = ["a", "b"];
@@ -66,27 +66,32 @@ impl Workload {
                 assert_eq!(current, before);
                 self.rests(&(keyspace.name().to_owned(), key), done.seen);
             }
-            Counted::NotACounter => panic!("nobody puts anything else there"),
+            Counted::NotACounter | Counted::Foreign(_) => panic!("nobody puts anything else there"),
         }
         self.maybe_wait(done.seen.max(done.own.unwrap_or(0)));
     }
 
     fn touch(&mut self) {
         let (keyspace, key, expires) = (self.keyspace(), self.key(), self.expiry());
+        let lifetime = self.lifetime(expires);
         let store = self.store().clone();
         let before = store.get(&keyspace, &key).entry;
         let when = Conditions::default();
-        let level = self.level();
-        let touch = match block_on(store.touch(&keyspace, &key, expires, &when, level)) {
+        let (level, by) = (self.level(), self.by());
+        let foreign = foreign(&store, before.as_ref(), by);
+        let touch = store.touch(&keyspace, &key, lifetime, &when, by, level);
+        let touch = match block_on(touch) {
             Ok(touch) => touch,
             Err(e) => return self.failed("touch", &e),
         };
         let of = (keyspace.name().to_owned(), key.clone());
         match (touch.outcome, before) {
+            (Touched::Foreign(_), Some(_)) => assert!(foreign),
             (Touched::Set(after), Some(before)) => {
+                assert!(!foreign);
                 assert_eq!(after.value(), before.value());
                 assert_eq!(after.created_at_ms(), before.created_at_ms());
-                assert_eq!(after.expires_at_ms(), expires);
+                assert_eq!(after.lifetime(), lifetime);
             }
             (Touched::Absent, None) => self.rests(&of, touch.seen),
             (outcome, before) => panic!("{outcome:?} of {before:?}"),
@@ -105,7 +110,11 @@ impl Workload {
         let store = self.store().clone();
         let level = self.level();
         let there = self.model.keyspace(keyspace.name(), self.clock.now_ms());
-        let there = there.into_keys().filter(|key| key.starts_with(prefix));
+        // What a source wrote stays.
+        let there = there.into_iter().filter(|(_, seen)| seen.owner.is_none());
+        let there = there
+            .map(|(key, _)| key)
+            .filter(|key| key.starts_with(prefix));
         let of = |key| (keyspace.name().to_owned(), key);
         let gone: Vec<_> = there.map(|key| Change::Delete(of(key))).collect();
         let delete = match block_on(store.delete_prefix(&keyspace, prefix, level)) {
@@ -149,7 +158,9 @@ impl Workload {
         if read != put && read != delete {
             operations.push(Operation::Get { key: &read });
         }
-        let existed = store.get(&keyspace, &put).entry.is_some();
+        let before = [&put, &delete].map(|key| store.get(&keyspace, key).entry);
+        let foreign = |at: usize| foreign(&store, before[at].as_ref(), Writer::Client);
+        let (existed, foreign) = (before[0].is_some(), foreign(0) || foreign(1));
         let batch = match block_on(store.batch(&keyspace, operations, level)) {
             Ok(batch) => batch,
             Err(e) => return self.failed("batch", &e),
@@ -167,8 +178,10 @@ impl Workload {
                 self.model.took(batch.own.unwrap(), Change::Batch(changes));
             }
             Batched::Failed { index, why } => {
-                assert!(when.if_match.is_some() && !existed, "{index}: {why:?}");
-                self.rests(&(name(), put), batch.seen);
+                let refused = when.if_match.is_some() && !existed;
+                assert!(refused || foreign, "{index}: {why:?}");
+                let of = if index == 0 { put } else { delete };
+                self.rests(&(name(), of), batch.seen);
             }
         }
         self.maybe_wait(batch.seen.max(batch.own.unwrap_or(0)));

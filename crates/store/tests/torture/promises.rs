@@ -144,7 +144,7 @@ impl Model {
         }
         contents
             .entries
-            .retain(|_, seen| seen.expires_at_ms.is_none_or(|at| at > now_ms));
+            .retain(|_, seen| seen.lifetime.expires_at_ms.is_none_or(|at| at > now_ms));
         contents
     }
 

@@ -8,7 +8,7 @@ use std::thread;
 
 use standpipe_store::fs::fault::{Seeded, SimDir};
 use standpipe_store::{
-    Batched, Conditions, Counted, Done, Increment, Level, Meta, Operation, Store, Version,
+    Batched, Conditions, Counted, Done, Increment, Level, Lifetime, Meta, Operation, Store, Version,
 };
 
 use crate::harness::{self, NOW_MS, Seen, block_on, default_keyspace, open, rounds};
@@ -181,7 +181,8 @@ fn remember(model: &mut Model, sums: &[Sum]) {
                 value: value.to_string().into_bytes(),
                 content_type: Meta::TEXT.to_owned(),
                 created_at_ms: NOW_MS,
-                expires_at_ms: None,
+                lifetime: Lifetime::FOREVER,
+                owner: None,
                 version: harness::version(sum.version),
             };
             Change::Put(of_default(key), seen)

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use standpipe_store::fs::fault::{AllLost, Call, Seeded, SimDir};
 use standpipe_store::{
     Change, Conditions, Durability, Event, Filter, Keyspace, Level, Operation, Options, Place,
-    Policy, Position, Seen, Store, Watcher,
+    Policy, Position, Seen, Store, Watcher, Writer,
 };
 
 use crate::harness::{self, block_on, default_keyspace, draft, open, rounds};
@@ -20,7 +20,7 @@ struct Told {
 }
 
 fn told(store: &Store, event: &Event) -> Told {
-    let Place { mark, position } = store.place(event.position());
+    let Place { mark, position } = store.place(event.position().unwrap());
     let what = match event.change() {
         Change::Put(entry) => format!("put {:?} {:?}", entry.key(), entry.value()),
         Change::Delete(entry) => format!("delete {:?}", entry.key()),
@@ -86,7 +86,7 @@ fn change(store: &Store, keyspace: &Arc<Keyspace>, dice: &mut Seeded, n: u64) {
     match dice.below(8) {
         0 => drop(block_on(store.flush(keyspace, level)).unwrap()),
         1 => drop(block_on(store.delete_prefix(keyspace, b"key", level)).unwrap()),
-        2 => drop(block_on(store.delete(keyspace, key, &when, level)).unwrap()),
+        2 => drop(block_on(store.delete(keyspace, key, &when, Writer::Client, level)).unwrap()),
         3 | 4 => {
             let operations = vec![
                 Operation::Delete { key, when },

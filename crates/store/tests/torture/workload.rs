@@ -6,7 +6,8 @@ use std::thread;
 
 use standpipe_store::fs::fault::{SECTOR, Seeded, SimDir};
 use standpipe_store::{
-    Clock, Conditions, Deleted, Keyspace, Level, Meta, Options, Putted, Store, Versions,
+    Clock, Conditions, Deleted, Entry, Keyspace, Level, Lifetime, Meta, Options, Putted, Store,
+    Versions, Writer,
 };
 
 use crate::harness::{self, block_on, open, seen};
@@ -211,6 +212,25 @@ impl Workload {
         (self.dice.below(5) == 0).then_some(self.clock.now_ms() + lifetime)
     }
 
+    /// Fresh for some of its time, or for all of it.
+    pub(crate) fn lifetime(&mut self, expires_at_ms: Option<u64>) -> Lifetime {
+        let fresh = self.dice.bits() % 3_000;
+        let stale_at_ms = (self.dice.below(4) == 0).then_some(self.clock.now_ms() + fresh);
+        Lifetime {
+            expires_at_ms,
+            stale_at_ms,
+        }
+    }
+
+    /// Who makes the next change: mostly a client, sometimes one of two sources.
+    pub(crate) fn by(&mut self) -> Writer<'static> {
+        match self.dice.below(12) {
+            0 => Writer::Source("one"),
+            1 => Writer::Source("two"),
+            _ => Writer::Client,
+        }
+    }
+
     fn put(&mut self) {
         let (keyspace, key) = (self.keyspace(), self.key());
         self.put_when(&keyspace, &key, &Conditions::default());
@@ -238,11 +258,17 @@ impl Workload {
     fn put_when(&mut self, keyspace: &Arc<Keyspace>, key: &[u8], when: &Conditions<'_>) {
         let value = self.value();
         let expires = self.expiry();
-        let content_type = ["a/b", Meta::TEXT, Meta::BINARY][self.dice.below(3)];
+        let lifetime = self.lifetime(expires);
+        let by = self.by();
+        let meta = Meta {
+            owner: owner(by),
+            ..Meta::of_type(["a/b", Meta::TEXT, Meta::BINARY][self.dice.below(3)])
+        };
         let level = self.level();
         let store = self.store().clone();
-        let draft = harness::draft(&store, key, &value, content_type, expires);
-        let existed = store.get(keyspace, key).entry.is_some();
+        let draft = harness::draft_of(&store, key, &value, &meta, lifetime);
+        let before = store.get(keyspace, key).entry;
+        let (existed, foreign) = (before.is_some(), foreign(&store, before.as_ref(), by));
         let put = match block_on(store.put(keyspace, draft, when, level)) {
             Ok(put) => put,
             Err(e) => return self.failed("put", &e),
@@ -250,16 +276,23 @@ impl Workload {
         let of = (keyspace.name().to_owned(), key.to_vec());
         match put.outcome {
             Putted::Stored { version, created } => {
+                assert!(!foreign, "{by:?}");
                 assert_eq!(created, !existed, "created");
                 let entry = store.get(keyspace, key).entry.unwrap();
                 let shown = seen(&store, &entry);
-                assert_eq!((&shown.value, shown.expires_at_ms), (&value, expires));
+                assert_eq!((&shown.value, shown.lifetime), (&value, lifetime));
+                assert_eq!(shown.owner.as_deref(), meta.owner);
                 assert_eq!(shown.version, harness::version(version));
                 assert_eq!(put.own, Some(version.revision));
                 self.say(format!("put {} = {}", version.revision, shown.value.len()));
                 self.model.took(version.revision, Change::Put(of, shown));
             }
+            Putted::Foreign(_) => {
+                assert_eq!((put.own, foreign), (None, true), "{by:?}");
+                self.rests(&of, put.seen);
+            }
             Putted::Refused { current } => {
+                assert!(!foreign, "{by:?}");
                 assert_eq!(put.own, None);
                 assert_eq!(current.is_some(), existed);
                 self.say(format!("put refused, seen {}", put.seen));
@@ -272,10 +305,11 @@ impl Workload {
     fn delete(&mut self) {
         let (keyspace, key) = (self.keyspace(), self.key());
         let store = self.store().clone();
-        let existed = store.get(&keyspace, &key).entry.is_some();
-        let level = self.level();
+        let before = store.get(&keyspace, &key).entry;
+        let (level, by) = (self.level(), self.by());
+        let (existed, foreign) = (before.is_some(), foreign(&store, before.as_ref(), by));
         let when = Conditions::default();
-        let delete = store.delete(&keyspace, &key, &when, level);
+        let delete = store.delete(&keyspace, &key, &when, by, level);
         let delete = match block_on(delete) {
             Ok(delete) => delete,
             Err(e) => return self.failed("delete", &e),
@@ -284,8 +318,9 @@ impl Workload {
         let of = (keyspace.name().to_owned(), key);
         self.rests(&of, delete.seen);
         match delete.outcome {
-            Deleted::Removed => assert!(existed),
+            Deleted::Removed => assert!(existed && !foreign),
             Deleted::Absent => assert!(!existed),
+            Deleted::Foreign(_) => assert!(foreign),
             Deleted::Refused { current } => panic!("refused for {current:?}"),
         }
         let seen = delete.seen.max(delete.own.unwrap_or(0));
@@ -411,4 +446,17 @@ impl Workload {
         other.trace.clear();
         drop(other);
     }
+}
+
+/// The owner that a value has which `by` puts.
+fn owner(by: Writer<'static>) -> Option<&'static str> {
+    match by {
+        Writer::Source(name) => Some(name),
+        Writer::Client | Writer::Restore => None,
+    }
+}
+
+/// Whether what is there is not `by`'s to change.
+pub(crate) fn foreign(store: &Store, before: Option<&Entry>, by: Writer<'static>) -> bool {
+    before.is_some_and(|entry| store.facts(entry).owner.as_deref() != owner(by))
 }

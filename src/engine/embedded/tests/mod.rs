@@ -1,6 +1,7 @@
 //! No answer tells of what is not as durable as it was promised to be: over a directory whose syncs wait or fail.
 
 mod operations;
+mod owners;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use standpipe_store::fs::fault::{Call, Fault, SimDir};
 use tokio::time::timeout;
 
 use super::{Embedded, Entries, Opening, Options, StoreOptions};
-use crate::engine::{Conditions, Delete, Durability, Facts, Failure, MediaType, Put, Versions};
+use crate::engine::{
+    Conditions, Delete, Durability, Facts, Failure, Lifetime, MediaType, Put, Versions, Writer,
+};
 
 /// Long enough for anything that does not wait for the disk.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -70,7 +73,8 @@ async fn put_if(
     let facts = Facts {
         media_type: MediaType::TEXT,
         content_encoding: None,
-        expires_at_ms: None,
+        lifetime: Lifetime::default(),
+        writer: Writer::Client,
     };
     let mut draft = entries.draft(key.as_bytes(), 5, &facts).unwrap();
     draft.write(0, b"value");
@@ -126,14 +130,20 @@ async fn nothing_is_told_of_a_change_before_it_is_on_disk() {
         }),
         held(async {
             Ok(matches!(
-                entries.delete(b"a", only_old, synced).await?,
+                entries
+                    .delete(b"a", only_old, Writer::Client, synced)
+                    .await?,
                 Delete::Refused(Some(_))
             ))
         }),
-        held(async { Ok(entries.delete(b"a", any, synced).await? == Delete::Removed) }),
+        held(async {
+            Ok(entries.delete(b"a", any, Writer::Client, synced).await? == Delete::Removed)
+        }),
         // What is told of an absence is a change too: the delete before it could be lost.
         held(async { Ok(entries.find(b"a").await?.is_none()) }),
-        held(async { Ok(entries.delete(b"a", any, synced).await? == Delete::Absent) }),
+        held(async {
+            Ok(entries.delete(b"a", any, Writer::Client, synced).await? == Delete::Absent)
+        }),
         held(async { Ok(entries.flush(synced).await? == 1) }),
         held(async { Ok(entries.find(b"there").await?.is_none()) }),
     ];

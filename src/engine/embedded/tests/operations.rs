@@ -43,7 +43,9 @@ async fn counters_and_batches_are_told_of_once_they_are_on_disk() {
     let (one, bounded) = (&add(1, None), &add(1, Some(1)));
     let counted = |incremented, expected| match incremented {
         Incremented::Counted { value, .. } => value == expected,
-        Incremented::OutOfRange { .. } | Incremented::NotACounter => false,
+        Incremented::OutOfRange { .. } | Incremented::NotACounter | Incremented::Foreign(_) => {
+            false
+        }
     };
     let answers = vec![
         held(async { Ok(counted(entries.increment(b"n", one, SYNCED).await?, 1)) }),
@@ -58,7 +60,10 @@ async fn counters_and_batches_are_told_of_once_they_are_on_disk() {
                 .is_some_and(|(_, n)| n == Some(1)))
         }),
         held(async {
-            let touched = entries.touch(b"n", Some(u64::MAX), any, SYNCED).await?;
+            let late = Lifetime::until(Some(u64::MAX));
+            let touched = entries
+                .touch(b"n", late, any, Writer::Client, SYNCED)
+                .await?;
             Ok(matches!(touched, Touched::Set(_)))
         }),
         held(async { each(entries, vec![count(b"n"), count(b"m")], SYNCED).await }),
@@ -115,6 +120,7 @@ async fn a_relaxed_batch_waits_for_others_and_not_for_itself() {
             Operation::Delete {
                 key: b"n",
                 when: any,
+                by: Writer::Client,
             },
             Operation::Get { key: b"n" },
         ]

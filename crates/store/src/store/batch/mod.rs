@@ -14,7 +14,7 @@ use super::change::Draft;
 use super::condition::Conditions;
 use super::counter::{self, Increment, Planned, Unplanned};
 use super::queue::Queued;
-use super::{Core, Store, Version};
+use super::{Core, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
@@ -104,7 +104,7 @@ pub enum Done {
 }
 
 /// Why no operation of a batch was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failed {
     /// A condition did not hold.
     Refused {
@@ -120,6 +120,8 @@ pub enum Failed {
     NotACounter,
     /// A key is named by an earlier operation too.
     Repeated,
+    /// A key is somebody else's, whatever the conditions.
+    Foreign(Holder),
 }
 
 impl From<Unplanned> for Failed {
@@ -127,6 +129,7 @@ impl From<Unplanned> for Failed {
         match why {
             Unplanned::OutOfRange { current } => Self::OutOfRange { current },
             Unplanned::NotACounter => Self::NotACounter,
+            Unplanned::Foreign(holder) => Self::Foreign(holder),
         }
     }
 }
@@ -157,7 +160,8 @@ pub struct Batch {
 }
 
 impl Store {
-    /// Does all `operations` in one step, or none of them. No key may be named twice.
+    /// Does all `operations` in one step, or none of them. No key may be named twice. It is a client who counts and removes;
+    /// who puts is said by the drafts.
     ///
     /// # Errors
     /// [`WriteError::TooLarge`] where the batch needs a larger record than there may be; otherwise as for any change.
@@ -181,8 +185,15 @@ impl Store {
         } else {
             Purpose::Shrink
         };
+        let reads = |operation: &Operation<'_>| matches!(operation, Operation::Get { .. });
+        let only_reads = operations.iter().all(reads);
         loop {
-            let spare = self.core.spare(keyspace, len, purpose, ahead).await?;
+            // What changes nothing needs no room: it is answered on a full disk as well.
+            let spare = if only_reads {
+                Spare::alone(None, 0)
+            } else {
+                self.core.spare(keyspace, len, purpose, ahead).await?
+            };
             match self.core.batch(keyspace, operations, level, spare) {
                 Ok(batch) => return Ok(batch),
                 Err((returned, why)) => {
@@ -336,7 +347,7 @@ impl Core {
                 let of_entry = record::Parts {
                     key: entry.key(),
                     meta: facts.as_meta(),
-                    expires_at_ms: entry.expires_at_ms(),
+                    lifetime: entry.lifetime(),
                     created_at_ms: entry.created_at_ms(),
                 };
                 let mut prefix = Vec::with_capacity(48);
@@ -384,22 +395,20 @@ impl Core {
         let found = shard.look_up(hash, key, || now_ms);
         let (current, met) = self.current(&found);
         *seen = met.max(*seen);
-        let check = |when: &Conditions<'_>| {
-            if when.hold(current) {
-                Ok(())
-            } else {
-                Err(Failed::Refused { current })
-            }
+        let check = |holder: Option<Holder>, when: &Conditions<'_>| match holder {
+            Some(holder) => Err(Failed::Foreign(holder)),
+            None if when.hold(current) => Ok(()),
+            None => Err(Failed::Refused { current }),
         };
         Ok(match operation {
-            Operation::Put { when, .. } => {
-                check(when)?;
+            Operation::Put { when, draft } => {
+                check(self.foreign_to_draft(&found, draft), when)?;
                 Decided::Put {
                     created: current.is_none(),
                 }
             }
             Operation::Delete { when, .. } => {
-                check(when)?;
+                check(self.foreign(&found, Writer::Client), when)?;
                 Decided::Delete {
                     existed: current.is_some(),
                 }

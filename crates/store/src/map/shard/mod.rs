@@ -1,21 +1,24 @@
 //! A part of the map with a lock of its own: a hash table of slots, the slots' entries, the key index, what expires.
 //!
 //! A slot keeps its key for as long as the key is here, so replacing a value touches one pointer. Live writes and replay
-//! change a shard through one function, [`Shard::apply`]. It knows neither the log nor clocks.
+//! change a shard through one function, [`Shard::apply`]. [`whole`] is about all of it at once. It knows neither the log nor
+//! clocks.
+
+mod whole;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::bound::Tidying;
 use super::cost::cost;
 use super::effect::{Effect, Lookup};
 use super::entry::Entry;
 use super::eviction::Sieve;
 use super::index::{Index, keys_of};
-use super::pages::{Pages, Sparse};
+use super::pages::Sparse;
 use super::slots::Slots;
-use crate::int::wide;
+pub(crate) use whole::{Drained, ShardStats};
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
 #[derive(Debug, Clone, Copy)]
@@ -39,24 +42,6 @@ struct Mark {
     hash: u32,
 }
 
-/// What a flush takes out, to be freed without any lock.
-#[derive(Debug, Default)]
-pub(crate) struct Drained {
-    _slots: Slots,
-    expiry: BTreeSet<(u64, u32)>,
-    /// Entries that were live, the expired ones included.
-    live: u64,
-    _index: Index,
-    _table: HashTable<Bucket>,
-}
-
-impl Drained {
-    /// How many entries were there at `now_ms`, expired ones not counted.
-    pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
-        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
-    }
-}
-
 /// One shard.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
@@ -68,6 +53,8 @@ pub(crate) struct Shard {
     loading: bool,
     /// (`expires_at`, slot) of every live entry that expires.
     expiry: BTreeSet<(u64, u32)>,
+    /// Slots of what sources wrote.
+    owned: BTreeSet<u32>,
     /// The marks of deletions, oldest first.
     tombstones: VecDeque<Mark>,
     /// The newest flush, creation or change of the keyspace: what an absent key owes its absence to.
@@ -85,16 +72,11 @@ pub(crate) struct Shard {
     pub(super) pinned: u64,
     /// The most that it may cost.
     pub(super) share: Option<u64>,
-    /// What may be spent on moving who stays, in bytes, as [`Shard::tidy`] counts: whatever goes adds to it.
-    pub(super) credit: u64,
-    /// The next slot to be looked at for that.
-    pub(super) tidied: u32,
+    /// How far [`Shard::tidy`] is.
+    pub(super) tidying: Tidying,
     /// Who leaves when room is needed; only where somebody may.
     pub(super) sieve: Option<Box<Sieve>>,
 }
-
-/// So many bytes may be spent on moving who stays for each that comes or goes.
-const CREDIT: u64 = 2;
 
 /// Whether an entry may leave for room. A mark of a deletion stands for a promise; what a source wrote is not ours.
 fn may_leave(entry: &Entry) -> bool {
@@ -102,23 +84,6 @@ fn may_leave(entry: &Entry) -> bool {
 }
 
 impl Shard {
-    /// A shard that is being filled by recovery, with room for about `entries`: tables that grow leave their former selves
-    /// behind in the allocator.
-    pub(crate) fn loading(entries: usize) -> Self {
-        Self {
-            loading: true,
-            table: HashTable::with_capacity(entries),
-            slots: Slots::with_capacity(entries),
-            ..Self::default()
-        }
-    }
-
-    /// The same, with its entries counted in `pages`; only while none is there.
-    pub(super) fn counted_in(mut self, pages: &Arc<Pages>) -> Self {
-        self.slots.count_in(pages);
-        self
-    }
-
     pub(super) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let bucket = self.table.find(Bucket::spread(hash), |bucket| {
             bucket.hash == hash
@@ -278,12 +243,13 @@ impl Shard {
     fn count_in(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used += cost;
-        self.earn(cost);
+        self.tidying.earn(cost, self.share);
         if entry.is_tombstone() {
             self.mark_bytes += cost;
         } else {
             if entry.is_owned() {
                 self.pinned += cost;
+                self.owned.insert(slot);
             }
             self.live += 1;
             self.entry_bytes += entry.footprint();
@@ -293,19 +259,16 @@ impl Shard {
         }
     }
 
-    fn earn(&mut self, cost: u64) {
-        self.credit = (self.credit + CREDIT * cost).min(self.share.unwrap_or(0));
-    }
-
     fn count_out(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used -= cost;
-        self.earn(cost);
+        self.tidying.earn(cost, self.share);
         if entry.is_tombstone() {
             self.mark_bytes -= cost;
         } else {
             if entry.is_owned() {
                 self.pinned -= cost;
+                self.owned.remove(&slot);
             }
             self.live -= 1;
             self.entry_bytes -= entry.footprint();
@@ -354,71 +317,6 @@ impl Shard {
         !self.tombstones.is_empty()
     }
 
-    /// Empties the shard of everything older than `revision`. Swaps the tables out, so that it takes no time while the
-    /// lock is held; only replay can meet entries that are newer, and then moves them.
-    pub(crate) fn flush(&mut self, revision: u64) -> Drained {
-        let newest = self.newest;
-        let loading = self.loading;
-        let mut old = std::mem::take(self);
-        self.share = old.share;
-        self.slots = old.slots.another();
-        self.sieve = old.sieve.take().map(|_| Box::default());
-        self.loading = loading;
-        self.mark = revision;
-        self.newest = newest.max(revision);
-        if newest > revision {
-            for bucket in &old.table {
-                let newer = |entry: &Entry| entry.revision() > revision;
-                let kept = old.slots.get(bucket.slot).is_some_and(newer);
-                if kept && let Some(entry) = old.slots.take(bucket.slot) {
-                    old.live -= u64::from(!entry.is_tombstone());
-                    if let Some(at) = entry.expires_at_ms() {
-                        old.expiry.remove(&(at, bucket.slot));
-                    }
-                    self.insert(bucket.hash, entry);
-                }
-            }
-        }
-        Drained {
-            _slots: old.slots,
-            expiry: old.expiry,
-            live: old.live,
-            _index: old.index,
-            _table: old.table,
-        }
-    }
-
-    /// Whether every entry here has expired or none is there, at `now_ms`.
-    pub(crate) fn is_empty_at(&self, now_ms: u64) -> bool {
-        self.live == wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
-    }
-
-    /// Notes that the keyspace was created or changed by `revision`.
-    pub(crate) fn set_mark(&mut self, revision: u64) {
-        self.mark = self.mark.max(revision);
-        self.newest = self.newest.max(revision);
-    }
-
-    /// The newest flush, creation or change of the keyspace.
-    pub(crate) fn mark(&self) -> u64 {
-        self.mark
-    }
-
-    /// Empties the shard: its entries, and the newest flush, creation or change.
-    pub(super) fn take_all(&mut self) -> (impl Iterator<Item = Entry> + use<>, u64) {
-        self.purge(u64::MAX);
-        let old = std::mem::take(self);
-        (old.slots.into_entries(), old.mark)
-    }
-
-    /// Sorts the keys of a loaded shard and ends the loading.
-    pub(crate) fn finish_loading(&mut self) {
-        self.purge(u64::MAX);
-        let slots: Vec<u32> = self.slots.iter().map(|(slot, _)| slot).collect();
-        self.index = Index::build(&slots, keys_of(&self.slots));
-        self.loading = false;
-    }
-
     /// The entries in key order from the first key that is `from` or behind it, marks of deletions and expired ones
     /// included: the caller tells what each means for its answer.
     pub(crate) fn range(&self, from: &[u8]) -> impl Iterator<Item = &Entry> {
@@ -430,6 +328,15 @@ impl Shard {
     /// Entries whose time has come at `now_ms`, earliest first.
     pub(crate) fn due(&self, now_ms: u64) -> impl Iterator<Item = &Entry> {
         self.due_slots(now_ms).filter_map(|slot| self.entry(slot))
+    }
+
+    /// Up to `limit` entries that sources wrote, in no order, from slot `from` on, expired ones included, and the slot to go on
+    /// from; `None` at the end.
+    pub(crate) fn owned(&self, from: u32, limit: usize) -> (Vec<Entry>, Option<u32>) {
+        let mut slots = self.owned.range(from..);
+        let entries = slots.by_ref().take(limit);
+        let entries = entries.filter_map(|slot| self.entry(*slot)).cloned();
+        (entries.collect(), slots.next().copied())
     }
 
     /// Slots whose time has come at `now_ms`, earliest first.
@@ -447,52 +354,13 @@ impl Shard {
         found.sort_unstable();
         found
     }
-
-    /// How many entries anybody can read at `now_ms`.
-    pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
-        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
-    }
-
-    /// Numbers about this shard at `now_ms`.
-    pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
-        let table =
-            self.table.capacity() * (size_of::<Bucket>() + 1) + self.slots.footprint();
-        let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
-        ShardStats {
-            live: self.live_at(now_ms),
-            entry_bytes: self.entry_bytes,
-            bytes: self.used - self.mark_bytes,
-            overhead_bytes: wide(
-                table + order + self.index.footprint() + self.free.capacity() * size_of::<u32>(),
-            ),
-            expiring: wide(self.expiry.len()),
-            marks: wide(self.tombstones.len()),
-        }
-    }
-}
-
-/// Numbers about a shard.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ShardStats {
-    /// Entries that anybody can read.
-    pub(crate) live: u64,
-    /// Bytes of the entries' allocations.
-    pub(crate) entry_bytes: u64,
-    /// What the entries cost, by the formula of [`cost`](super::cost).
-    pub(crate) bytes: u64,
-    /// Bytes of the tables around them.
-    pub(crate) overhead_bytes: u64,
-    /// Entries that expire some time.
-    pub(crate) expiring: u64,
-    /// Marks of deletions.
-    pub(crate) marks: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::map::FactsTable;
-    use crate::record::{Meta, Parts};
+    use crate::record::{Lifetime, Meta, Parts};
 
     fn entry(key: &str, revision: u64, expires_at_ms: Option<u64>) -> Entry {
         let table = FactsTable::new();
@@ -500,7 +368,7 @@ mod tests {
         let parts = Parts {
             key: key.as_bytes(),
             meta,
-            expires_at_ms,
+            lifetime: Lifetime::until(expires_at_ms),
             created_at_ms: 1,
         };
         let mut entry = Entry::reserve(&parts, 0, &table);
