@@ -1,9 +1,5 @@
 //! What a shard of a bounded keyspace may hold, and how room is made in it, under the lock of the one who needs it.
 //!
-//! Who stays in a page of memory that most have left is moved, so that the allocator gives the page back: otherwise a
-//! keyspace whose sizes drift would take far more than it counts. Each change moves a few, and no more is spent on it than
-//! twice what has come and gone.
-//!
 //! Expired entries go first, then marks of deletions that are not durable yet, then what the order of eviction says. What
 //! leaves is removed at once and handed to the caller, who has to log it before the lock is released. It knows no clock and
 //! no log: the time and how much may leave at once are told to it.
@@ -12,35 +8,6 @@ use super::Entry;
 use super::cost::cost;
 use super::eviction::Sieve;
 use super::shard::Shard;
-use crate::int::index;
-
-/// What is spent on moving with one change, in bytes that are copied: the lock is held for a bounded time.
-const TIDY: u64 = 16 << 10;
-/// What a look at a slot costs beside that, ...
-const LOOK: u64 = 4;
-/// ... and what a copy of an entry costs beside its bytes.
-const COPY: u64 = 256;
-/// So much may be spent for each byte that comes or goes.
-const CREDIT: u64 = 2;
-
-/// How far a shard is with moving who stays.
-#[derive(Debug, Default)]
-pub(super) struct Tidying {
-    /// What may be spent, in bytes.
-    credit: u64,
-    /// The next slot to be looked at.
-    next: u32,
-    /// Slots in a row of which none had to move.
-    in_vain: usize,
-}
-
-impl Tidying {
-    /// Notes what has come or gone, in a shard that may cost `share`. One that has no bound moves nobody.
-    pub(super) fn earn(&mut self, cost: u64, share: Option<u64>) {
-        self.credit = self.credit.saturating_add(CREDIT * cost);
-        self.credit = self.credit.min(share.unwrap_or(0));
-    }
-}
 
 /// Room that a change needs in one shard.
 pub(crate) struct Need<'a> {
@@ -74,7 +41,7 @@ pub(crate) struct Victims {
     /// For room.
     pub(crate) evicted: Vec<Entry>,
     /// What has only moved to another place.
-    moved: Vec<Entry>,
+    pub(super) moved: Vec<Entry>,
     bytes: usize,
 }
 
@@ -118,40 +85,6 @@ impl Shard {
     /// Whether it costs more than it may.
     pub(crate) fn is_over(&self) -> bool {
         self.share.is_some_and(|share| self.used > share)
-    }
-
-    /// Whether entries should be moved, and enough has come and gone that they may be.
-    pub(crate) fn is_untidy(&self) -> bool {
-        self.tidying.credit >= TIDY && self.sparse().is_some()
-    }
-
-    /// Moves a few entries out of pages of memory that most have left, where there are so many such pages that it matters.
-    /// What the entries were is put into `out`.
-    pub(crate) fn tidy(&mut self, out: &mut Victims) {
-        let budget = self.tidying.credit.min(TIDY);
-        let Some(sparse) = self.sparse().filter(|_| budget > 0) else {
-            return;
-        };
-        let slots = self.slot_count();
-        let mut spent = 0;
-        // Nobody is looked at twice.
-        for _ in 0..slots {
-            if spent >= budget {
-                break;
-            }
-            let slot = Some(self.tidying.next).filter(|slot| index(*slot) < slots);
-            let slot = slot.unwrap_or(0);
-            let moved = self.renew(slot, sparse);
-            spent += LOOK + moved.as_ref().map_or(0, |entry| COPY + entry.footprint());
-            self.tidying.next = slot + 1;
-            self.tidying.in_vain = moved.as_ref().map_or(self.tidying.in_vain + 1, |_| 0);
-            out.moved.extend(moved);
-        }
-        self.tidying.credit = self.tidying.credit.saturating_sub(spent);
-        if self.tidying.in_vain >= slots {
-            // The pages that should be left are those of others: looking on would change nothing.
-            self.tidying = Tidying::default();
-        }
     }
 
     /// Sets what the shard may cost, and whether entries may leave for room: then in the order in which they were written,
@@ -275,12 +208,10 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::map::pages::Pages;
     use crate::map::{Effect, FactsTable, Lookup};
     use crate::record::{Lifetime, Meta, Parts};
 
@@ -513,91 +444,6 @@ mod tests {
         assert!(!map.shard.is_over());
         map.shard.set_bound(None, true);
         assert_eq!(map.put("e", 5_000), (Room::Made, vec![]));
-    }
-
-    /// A shard whose sizes have changed: one in six of the first keys has stayed.
-    fn left_by_most() -> Bounded {
-        let mut map = Bounded::new(64 << 20, true);
-        for n in 0..12_000 {
-            map.put(&format!("{n}"), 900);
-        }
-        for n in (0..12_000).filter(|n| n % 6 != 0) {
-            map.delete(&format!("{n}"));
-        }
-        map.shard.purge(map.revision);
-        map
-    }
-
-    #[test]
-    fn who_stays_moves_out_of_empty_pages_and_is_the_same_afterwards() {
-        let mut map = left_by_most();
-        let entries = |map: &Bounded| map.shard.range(b"").cloned().collect::<Vec<_>>();
-        // Who holds the old ones keeps them where they were, so that nobody gets their places.
-        let before = entries(&map);
-        assert!(map.shard.is_untidy());
-        let mut out = Victims::default();
-        let mut turns = 0;
-        while map.shard.is_untidy() {
-            let moved = out.moved.len();
-            map.shard.tidy(&mut out);
-            assert!(out.moved.len() - moved < 16, "too much at once");
-            turns += 1;
-            assert!(turns < 10_000, "it never ends");
-        }
-        assert!(
-            (1_000..3_000).contains(&out.moved.len()),
-            "{}",
-            out.moved.len()
-        );
-        assert!(out.is_empty(), "nobody has left");
-        let after = entries(&map);
-        assert_eq!(after.len(), 2_000);
-        let moved = |(old, new): &(&Entry, &Entry)| old.address() != new.address();
-        assert!(before.iter().zip(&after).filter(moved).count() > 1_000);
-        for (old, new) in before.iter().zip(&after) {
-            assert_eq!((old.key(), old.value()), (new.key(), new.value()));
-            assert_eq!(old.revision(), new.revision());
-        }
-        assert!(map.has("6"));
-    }
-
-    #[test]
-    fn no_more_is_spent_on_moving_than_has_gone_for_it() {
-        let mut map = left_by_most();
-        map.shard.tidying.credit = TIDY;
-        let mut out = Victims::default();
-        map.shard.tidy(&mut out);
-        assert!(!out.moved.is_empty());
-        let moved = out.moved.len();
-        map.shard.tidy(&mut out);
-        assert_eq!((out.moved.len(), map.shard.is_untidy()), (moved, false));
-        map.delete("6");
-        map.shard.tidy(&mut out);
-        assert!(out.moved.len() - moved <= 2);
-    }
-
-    #[test]
-    fn who_has_nobody_in_such_pages_stops_looking() {
-        let mut map = left_by_most();
-        let pages = Arc::new(Pages::default());
-        // What another keyspace has left behind.
-        let theirs: Vec<_> = (0..4_000)
-            .map(|n| map.entry(&n.to_string(), 900, None, None))
-            .collect();
-        theirs.iter().for_each(|entry| pages.enter(entry));
-        let gone = theirs.iter().enumerate().filter(|(n, _)| n % 8 != 0);
-        gone.for_each(|(_, entry)| pages.leave(entry));
-        map.shard = Shard::default().counted_in(&pages);
-        map.shard.set_bound(Some(64 << 20), true);
-        // So large that it has pages of its own.
-        map.put("a", 1 << 20);
-        assert!(map.shard.is_untidy());
-        let mut out = Victims::default();
-        map.shard.tidy(&mut out);
-        assert!(out.moved.is_empty() && !map.shard.is_untidy());
-        assert!(pages.sparse().is_some(), "they are as they were");
-        map.put("b", 1 << 20);
-        assert!(map.shard.is_untidy(), "it looks again");
     }
 
     proptest! {

@@ -14,6 +14,7 @@ mod keyspace;
 mod pages;
 mod shard;
 mod slots;
+mod tidy;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 

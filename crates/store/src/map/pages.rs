@@ -88,10 +88,12 @@ impl Lot {
     /// `None` where the entry has pages of its own.
     fn of(entry: &Entry) -> Option<Self> {
         let bytes = size_class(entry.footprint());
-        let size = match bytes {
-            ..=SMALL_BLOCK => SMALL,
-            ..=MIDDLE_BLOCK => MIDDLE,
-            _ => return None,
+        let size = if bytes <= SMALL_BLOCK {
+            SMALL
+        } else if bytes <= MIDDLE_BLOCK {
+            MIDDLE
+        } else {
+            return None;
         };
         Some(Self {
             address: entry.address(),

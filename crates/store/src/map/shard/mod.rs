@@ -10,7 +10,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashTable;
 
-use super::bound::Tidying;
 use super::cost::cost;
 use super::effect::{Effect, Lookup};
 use super::entry::Entry;
@@ -18,6 +17,7 @@ use super::eviction::Sieve;
 use super::index::{Index, keys_of};
 use super::pages::Sparse;
 use super::slots::Slots;
+use super::tidy::Tidying;
 pub(crate) use whole::{Drained, ShardStats};
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
