@@ -30,6 +30,8 @@ pub(crate) enum Sizes {
     Fixed,
     /// Up to 1,000 bytes
     Varied,
+    /// After Zipf's law: one in a thousand has 64,000 bytes, half have less than 128
+    Zipf,
     /// In the quarters of the run up to 400, 2,000, 150 and 1,000 bytes
     Drift,
     /// In the sixths of the run up to 64, 128, 256, 512, 1,024 and 2,048 bytes
@@ -47,6 +49,7 @@ impl Sizes {
         let most = match self {
             Self::Fixed => return 500,
             Self::Varied => 1_000,
+            Self::Zipf => return 64_000 / (1 + load::random_below(state, 1_000)),
             Self::Drift => at(&[400, 2_000, 150, 1_000]),
             Self::Grow => at(&[64, 128, 256, 512, 1_024, 2_048]),
         };
@@ -243,6 +246,7 @@ mod tests {
         ] {
             assert!(near(most(Sizes::Drift, done), bytes), "{done}");
         }
+        assert_eq!(most(Sizes::Zipf, 0), 64_000);
         assert!(near(most(Sizes::Grow, 0), 64));
         assert!(near(most(Sizes::Grow, 399), 2_048));
     }

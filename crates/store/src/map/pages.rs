@@ -188,6 +188,8 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::map::FactsTable;
     use crate::record::{Lifetime, Meta, Parts};
@@ -273,17 +275,16 @@ mod tests {
     fn pages_that_most_have_left_are_sparse_and_full_ones_are_not() {
         let pages = Pages::default();
         let entries = fill(&pages, 8_000, 980);
-        let sparse = pages.sparse();
-        let full = |sparse| {
-            entries
-                .iter()
-                .filter(|one| !pages.is_sparse(one, sparse))
-                .count()
-        };
-        assert!(
-            sparse.is_none_or(|sparse| full(sparse) > 7_000),
-            "{sparse:?}"
-        );
+        // Wherever the allocator put them: who lies among many is left alone.
+        let mut held = BTreeMap::new();
+        for entry in &entries {
+            *held.entry(entry.address() >> SMALL).or_insert(0) += 1_024;
+        }
+        let most = Sparse(low32(u64::from(WHOLE) * FULL / 100));
+        for entry in &entries {
+            let full = held[&(entry.address() >> SMALL)] > 60_000;
+            assert!(!full || !pages.is_sparse(entry, most), "{entry:?}");
+        }
         for (n, entry) in entries.iter().enumerate() {
             if n % 4 != 0 {
                 pages.leave(entry);
