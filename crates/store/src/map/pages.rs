@@ -211,7 +211,9 @@ mod tests {
     /// Counts `count` entries of about `len` bytes.
     fn fill(pages: &Pages, count: usize, len: usize) -> Vec<Entry> {
         let entries: Vec<_> = (0..count).map(|_| entry(len)).collect();
-        entries.iter().for_each(|entry| pages.enter(entry));
+        for entry in &entries {
+            pages.enter(entry);
+        }
         entries
     }
 
@@ -240,11 +242,19 @@ mod tests {
             || entries.iter().skip(1).step_by(2),
         );
         // Whoever comes or goes first: small ones here, those of a middle size there.
-        even().chain(odd()).for_each(|entry| pages.enter(entry));
-        even().chain(odd()).for_each(|entry| pages.leave(entry));
+        for entry in even().chain(odd()) {
+            pages.enter(entry);
+        }
+        for entry in even().chain(odd()) {
+            pages.leave(entry);
+        }
         assert_eq!(counted(&pages), (0, 0));
-        odd().chain(even()).for_each(|entry| pages.enter(entry));
-        even().chain(odd()).for_each(|entry| pages.leave(entry));
+        for entry in odd().chain(even()) {
+            pages.enter(entry);
+        }
+        for entry in even().chain(odd()) {
+            pages.leave(entry);
+        }
         assert_eq!(counted(&pages), (0, 0));
     }
 
@@ -260,14 +270,20 @@ mod tests {
                 let pages = &pages;
                 scope.spawn(move || {
                     for _ in 0..200 {
-                        mine.iter().for_each(|entry| pages.leave(entry));
-                        mine.iter().for_each(|entry| pages.enter(entry));
+                        for entry in &mine {
+                            pages.leave(entry);
+                        }
+                        for entry in &mine {
+                            pages.enter(entry);
+                        }
                     }
                 });
             }
         });
         assert_eq!(counted(&pages), before);
-        entries.iter().for_each(|entry| pages.leave(entry));
+        for entry in &entries {
+            pages.leave(entry);
+        }
         assert_eq!(counted(&pages), (0, 0));
     }
 

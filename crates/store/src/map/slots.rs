@@ -106,8 +106,9 @@ impl Slots {
     }
 
     fn leave_all(&self) {
-        let entries = self.places.iter().flatten();
-        entries.for_each(|entry| self.pages.leave(entry));
+        for entry in self.places.iter().flatten() {
+            self.pages.leave(entry);
+        }
     }
 }
 

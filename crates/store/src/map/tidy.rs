@@ -199,9 +199,13 @@ mod tests {
         let pages = Arc::new(Pages::default());
         // What another keyspace has left behind.
         let theirs: Vec<_> = (0..4_000).map(|n| entry(n, 900)).collect();
-        theirs.iter().for_each(|entry| pages.enter(entry));
+        for entry in &theirs {
+            pages.enter(entry);
+        }
         let gone = theirs.iter().enumerate().filter(|(n, _)| n % 8 != 0);
-        gone.for_each(|(_, entry)| pages.leave(entry));
+        for (_, entry) in gone {
+            pages.leave(entry);
+        }
         map.shard = Shard::default().counted_in(&pages);
         map.shard.set_bound(Some(SHARE), true);
         // So large that it has pages of its own.
