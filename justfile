@@ -43,9 +43,24 @@ power-cut N="20" *options: _binary
 failed-sync: _binary
     python3 -m live.failed_sync
 
+# Sinks, every case; 8 writers x 50,000 increments into three databases, each of them and Standpipe killed ten times
+sinks *options: _binary
+    ./tests/run databases
+    python3 -m live.sinks {{options}}
+
+# The same increments and kills, all of them into one database: pg, maria or lite
+sink-kills DATABASE *options: _binary
+    ./tests/run databases
+    python3 -m live.sinks kills --databases {{DATABASE}} {{options}}
+
 # Careless and hostile clients
 hostile *options: _binary
     python3 -m live.hostile {{options}}
+
+# What keyspaces read through to: three databases that die, HTTPS, and a server that is gone for SECONDS under load
+read-through SECONDS="60": _binary
+    ./tests/run databases
+    python3 -m live.read_through --seconds {{SECONDS}}
 
 # schemathesis against the running server, longer than in tests/run
 contract N="300": _binary _environment

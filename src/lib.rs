@@ -4,6 +4,11 @@
 //! keyspace does in its own words; `engine` knows where the data lives. The table of who may import whom is in
 //! `ARCHITECTURE.md` and kept by `tests/layering.rs`.
 
+#[cfg(all(feature = "seeded-bug", not(debug_assertions)))]
+compile_error!(
+    "the bug-* features are for the tests of the tests: never build a release with them"
+);
+
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -64,7 +64,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("prometheus_client", &["metrics", "http/worker.rs"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("clap", &["cli"]),
-    ("sha2", &["http/token.rs"]),
+    ("sha2", &["http/token.rs", "sink/web"]),
     ("rustls", &["tls", "outbound", "http/listener.rs"]),
     ("subtle", &["http/token.rs"]),
     ("indicatif", &["cli"]),

@@ -331,17 +331,23 @@ impl<'a> Importer<'a> {
 
     /// Makes a keyspace as the line says; one that holds entries keeps what it has.
     fn keyspace(&mut self, at: Position, name: &str, policy: &Policy) -> Result<(), Failure> {
-        if let Some(known) = self.store.keyspace(name)
-            && self.store.keyspace_stats(&known).entries > 0
-        {
-            if known.policy() != *policy {
+        let Some(known) = self.store.keyspace(name) else {
+            return self.set(at, name, policy);
+        };
+        // What is kept for a sink is the configuration's business.
+        let policy = Policy {
+            pending: known.policy().pending,
+            ..*policy
+        };
+        if self.store.keyspace_stats(&known).entries > 0 {
+            if known.policy() != policy {
                 tell(format_args!(
                     "{at}the keyspace {name} holds entries and keeps its policy"
                 ));
             }
             return Ok(());
         }
-        self.set(at, name, policy)
+        self.set(at, name, &policy)
     }
 
     fn set(&mut self, at: Position, name: &str, policy: &Policy) -> Result<(), Failure> {
@@ -349,7 +355,9 @@ impl<'a> Importer<'a> {
         let set = block_on(set).map_err(|error| {
             let exit = match &error {
                 KeyspaceError::TooMany { .. } => Exit::DATA,
-                KeyspaceError::DurabilityFixed { .. } => Exit::CONFIG,
+                KeyspaceError::DurabilityFixed { .. }
+                | KeyspaceError::SinkPending { .. }
+                | KeyspaceError::NotLogged => Exit::CONFIG,
                 KeyspaceError::Write(_) => Exit::IO,
             };
             Failure::new(exit, format_args!("{at}the keyspace {name}: {error}"))
@@ -448,6 +456,7 @@ fn refused(at: Position, error: &WriteError) -> Failure {
         WriteError::TooLarge { .. } | WriteError::EntryTooLarge { .. } => Exit::DATA,
         WriteError::DiskFull
         | WriteError::KeyspaceFull { .. }
+        | WriteError::SinkBacklog { .. }
         | WriteError::Dropped
         | WriteError::Overloaded { .. }
         | WriteError::Lost(_)

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use standpipe_store::{Durability, Eviction, Policy};
+use standpipe_store::{Durability, Eviction, Pending, Policy};
 
 use crate::server::is_keyspace_name;
 
@@ -113,6 +113,8 @@ impl PolicyLine {
             max_bytes: self.max_bytes,
             eviction,
             client_max_age_ms: self.client_max_age_ms,
+            // Sinks are the configuration's business.
+            pending: Pending::None,
         })
     }
 }
@@ -309,6 +311,7 @@ mod tests {
             max_bytes: Some(u64::MAX),
             eviction: Eviction::None,
             client_max_age_ms: Some(9),
+            pending: Pending::None,
         };
         for policy in [policy, Policy::default()] {
             let mut line = Vec::new();

@@ -10,7 +10,7 @@ use super::movement::{self, Bounds};
 use super::path::SettingPath;
 use super::section::{Notes, Section, Strictness};
 use super::value;
-use crate::server::{self, Durability, Eviction, Policy, is_keyspace_name};
+use crate::server::{self, Durability, Eviction, Pending, Policy, is_keyspace_name};
 
 /// The keyspace that always exists.
 const DEFAULT: &str = "default";
@@ -131,6 +131,8 @@ fn policy(section: &mut Section<'_>) -> Result<Policy, ConfigError> {
         client_max_age: section.or("client_max_age", "none", |text| {
             span(text, Duration::from_secs(1))
         })?,
+        // What a keyspace keeps for its sink follows from the sink.
+        pending: Pending::None,
     })
 }
 

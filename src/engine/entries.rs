@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Batch, Conditions, Delete, Done, Draft, Durability, Entry, Facts, Failure, Increment,
-    Incremented, Lifetime, NotKept, Operation, Owned, Page, Put, Touched, Version, Watch, Watching,
-    Writer, embedded,
+    Batch, Conditions, DeadPage, Delete, Done, Draft, Durability, Entry, Facts, Failure, Frozen,
+    FrozenPage, Identity, Increment, Incremented, Lifetime, NotKept, Operation, Owned, Page,
+    Pending, PendingCounts, PendingFailure, PendingPage, Put, Redriven, Touched, Version, Watch,
+    Watching, Writer, embedded,
 };
 
 /// The data of one keyspace. Every answer is released when what it tells of is as durable as the keyspace promises.
@@ -219,6 +220,111 @@ impl Entries {
     pub async fn flush(&self, until: Durability) -> Result<u64, Failure> {
         match self {
             Self::Embedded(entries) => entries.flush(until).await,
+        }
+    }
+
+    /// What is kept for a sink here.
+    pub fn pending(&self) -> Pending {
+        match self {
+            Self::Embedded(entries) => entries.pending(),
+        }
+    }
+
+    /// Closes the current generation, so that what is pending in it can be passed on; changes go to the next one from then
+    /// on. As long as one is frozen, that one is returned. `None` where nothing is pending. On disk when it returns.
+    pub async fn freeze(&self) -> Result<Option<Frozen>, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.freeze().await,
+        }
+    }
+
+    /// The generation that is frozen, on disk.
+    pub async fn frozen(&self) -> Result<Option<Frozen>, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.frozen().await,
+        }
+    }
+
+    /// Up to `limit` keys of `generation`, which is frozen, behind `after` where that is given. What it shows is on disk,
+    /// whatever the keyspace promises.
+    pub async fn frozen_page(
+        &self,
+        generation: u64,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<FrozenPage, PendingFailure> {
+        match self {
+            Self::Embedded(entries) => entries.frozen_page(generation, after, limit).await,
+        }
+    }
+
+    /// Forgets what was pending in `generation`, because it was passed on; `false` where that had been done before. On disk
+    /// when it returns.
+    pub async fn drop_generation(&self, generation: u64) -> Result<bool, PendingFailure> {
+        match self {
+            Self::Embedded(entries) => entries.drop_generation(generation).await,
+        }
+    }
+
+    /// Takes keys out of `generation`, which is frozen, because they cannot be passed on, each for a reason of which the first
+    /// 200 bytes are kept; keys that are not pending there are passed over. One change, of which the largest record is the
+    /// limit: a few thousand keys. There may be `most` dead letters in all. Returns how many were buried; on disk then.
+    pub async fn bury(
+        &self,
+        generation: u64,
+        keys: &[(&[u8], &str)],
+        most: u64,
+    ) -> Result<u64, PendingFailure> {
+        match self {
+            Self::Embedded(entries) => entries.bury(generation, keys, most).await,
+        }
+    }
+
+    /// Up to `limit` keys that could not be passed on, behind `after` where that is given.
+    pub async fn dead(&self, after: Option<&[u8]>, limit: usize) -> Result<DeadPage, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.dead(after, limit).await,
+        }
+    }
+
+    /// Makes dead letters pending again, in the current generation: those of `keys`, or all of them. In steps: where it fails,
+    /// what was done before stays done. On disk when it returns.
+    pub async fn redrive(&self, keys: Option<&[&[u8]]>) -> Result<Redriven, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.redrive(keys).await,
+        }
+    }
+
+    /// Up to `limit` keys that begin with `prefix` and are pending in any generation, behind `after` where that is given.
+    pub async fn pending_page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<PendingPage, Failure> {
+        match self {
+            Self::Embedded(entries) => entries.pending_page(prefix, after, limit).await,
+        }
+    }
+
+    /// How much is pending, at once: what it tells of may not be on disk yet. Not for every request.
+    pub fn pending_counts(&self) -> PendingCounts {
+        match self {
+            Self::Embedded(entries) => entries.pending_counts(),
+        }
+    }
+
+    /// What names this keyspace for ever.
+    pub fn identity(&self) -> Identity {
+        match self {
+            Self::Embedded(entries) => entries.identity(),
+        }
+    }
+
+    /// Whether `mark` is that of a start of this store. One that is not is out of a life that a restored backup has not seen.
+    pub fn knows_mark(&self, mark: u64) -> bool {
+        match self {
+            Self::Embedded(entries) => entries.knows_mark(mark),
         }
     }
 }

@@ -6,6 +6,7 @@ mod embedded;
 mod entries;
 mod media;
 mod operation;
+mod pending;
 mod policy;
 mod watching;
 mod writer;
@@ -22,6 +23,10 @@ pub use embedded::{Draft, Embedded, OpenError, Opening, Options, StoreOptions, d
 pub use entries::Entries;
 pub use media::MediaType;
 pub use operation::{Batch, Done, Increment, Incremented, Operation, Touched, Unmade};
+pub use pending::{
+    Backlog, Dead, DeadPage, Deletes, Frozen, FrozenPage, FrozenRow, Identity, Passed, Pending,
+    PendingCounts, PendingFailure, PendingPage, PendingRow, Redriven, Total,
+};
 pub use policy::{Eviction, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
 pub use watching::{
     Begin, End, Event, Filter, NotKept, Place, TextKind, Told, Watch, Watching, What,
@@ -224,6 +229,14 @@ pub enum Failure {
         /// The most bytes that it may take.
         limit: u64,
     },
+    /// So much is pending for a sink that no more may be, or that nothing else is left that could leave.
+    #[error("too much waits to be passed on by the sink: {limit} {of}")]
+    SinkBacklog {
+        /// The most that there may be.
+        limit: u64,
+        /// Of what.
+        of: Backlog,
+    },
     /// The keyspace was dropped in the meantime.
     #[error("the keyspace was dropped")]
     KeyspaceDropped,
@@ -332,7 +345,7 @@ impl Engine {
     }
 
     /// Drops the keyspace `name` with everything in it and says whether there was one; on disk when it returns.
-    pub async fn drop_keyspace(&self, name: &str) -> Result<bool, Failure> {
+    pub async fn drop_keyspace(&self, name: &str) -> Result<bool, KeyspaceFailure> {
         match self {
             Self::Embedded(embedded) => embedded.drop_keyspace(name).await,
         }

@@ -39,6 +39,11 @@ pub enum Incremented {
     NotACounter,
     /// A source wrote it, and only clients count; nothing was changed.
     Foreign(Holder),
+    /// The sum of the increments that wait to be passed on by a sink does not fit into 64 bits; nothing was changed.
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+    },
 }
 
 /// How a change of a lifetime ended.
@@ -130,4 +135,9 @@ pub enum Unmade {
     Repeated,
     /// The key is somebody else's, whatever the conditions.
     Foreign(Holder),
+    /// The sum of the increments that wait to be passed on by a sink does not fit.
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+    },
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Durability, Failure};
+use super::{Durability, Failure, Pending};
 
 /// The policy of a keyspace, always as a whole. [`Policy::default`] is what a keyspace has of which nothing was said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Policy {
     pub eviction: Eviction,
     /// How long a client may keep a value without asking again; `None` is not at all.
     pub client_max_age: Option<Duration>,
+    /// What is kept for a sink.
+    pub pending: Pending,
 }
 
 impl Default for Policy {
@@ -27,6 +29,7 @@ impl Default for Policy {
             max_bytes: None,
             eviction: Eviction::Sieve,
             client_max_age: None,
+            pending: Pending::None,
         }
     }
 }
@@ -62,7 +65,7 @@ pub enum KeyspaceSet {
     Changed,
 }
 
-/// Why a keyspace was not created or changed.
+/// Why a keyspace was not created, changed or dropped.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum KeyspaceFailure {
     /// To or from memory only while it is empty.
@@ -80,6 +83,22 @@ pub enum KeyspaceFailure {
     TooMany {
         /// How many there may be.
         limit: usize,
+    },
+    /// What is pending for a sink, or could not be passed on, would get lost.
+    #[error("{name:?}: {pending} keys wait to be passed on by a sink, {dead} could not be")]
+    SinkPending {
+        /// The keyspace.
+        name: String,
+        /// Keys that are pending; one that is in two generations counts twice.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace in memory keeps nothing for a sink.
+    #[error("{name:?} is in memory, so it keeps nothing for a sink")]
+    NotLogged {
+        /// The keyspace.
+        name: String,
     },
     /// The change could not be made.
     #[error(transparent)]

@@ -105,9 +105,14 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::DeleteTtl
         | Operation::AddToCounter => Right::OnKeyspace(Verb::Write),
         Operation::Batch => Right::Batch,
-        Operation::PutKeyspace | Operation::DropKeyspace | Operation::FlushKeyspace => {
-            Right::OnKeyspace(Verb::Admin)
-        }
+        Operation::PutKeyspace
+        | Operation::DropKeyspace
+        | Operation::FlushKeyspace
+        | Operation::SyncSink
+        | Operation::PendingOfSink
+        | Operation::DeadOfSink
+        | Operation::RedriveSink
+        | Operation::ResumeSink => Right::OnKeyspace(Verb::Admin),
         Operation::ListKeyspaces => Right::Anywhere(Verb::Read),
         Operation::DropKeyspaces => Right::Anywhere(Verb::Admin),
         Operation::Metrics
@@ -115,7 +120,8 @@ fn right(operation: Operation, query: Option<&str>) -> Right {
         | Operation::Mirrors
         | Operation::Snapshot
         | Operation::ListSources
-        | Operation::RunSource => Right::OnServer(Verb::Admin),
+        | Operation::RunSource
+        | Operation::ListSinks => Right::OnServer(Verb::Admin),
     }
 }
 

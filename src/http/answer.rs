@@ -147,8 +147,10 @@ fn freshness(headers: &mut HeaderMap, entry: &Entry, max_age: Option<Duration>) 
         |max_age| text(format!("max-age={}", max_age.as_secs())),
     );
     headers.insert(header::CACHE_CONTROL, kept);
+    // What is stale, or is not any more, is over for a client alike.
     if let Some(at) = entry
-        .expires_at_ms
+        .stale_at_ms
+        .or(entry.expires_at_ms)
         .and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)))
     {
         headers.insert(header::EXPIRES, text(HttpDate::from(at).to_string()));

@@ -54,6 +54,19 @@ bodies! {
     /// What to add.
     CountBody ()
         count(object("What to add, and within which bounds; every field may be left out, and so may the body"));
+    /// Which refused keys are to be tried again.
+    RedriveBody ()
+        object("Which keys are to be tried again; the field may be left out, and so may the body")
+            .property("keys", ArrayBuilder::new()
+                .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+                .items(text("A key", []))
+                .description(Some("These, at most `limits.batch_operations`; absent is all")));
+    /// What becomes of a generation.
+    ResumeBody ()
+        object("What becomes of the generation that the target is ahead of")
+            .property("generation", text("`skip` takes it for passed on, `resend` passes it on", [])
+                .enum_values(Some(["skip", "resend"])))
+            .required("generation");
     /// Many operations.
     BatchBody (PutTextOperation PutBytesOperation GetOperation DeleteOperation IncrementOperation)
         object("What is to be done")

@@ -38,12 +38,14 @@ macro_rules! failures {
 }
 
 failures! {
-    /// Of reading a value.
+    /// Of reading what is stored.
     ReadFailures [
         InvalidKey KeyTooLong InvalidParameter UnknownParameter KeyNotFound ConditionFailed TokenRequired
         Forbidden WrongHost
         Starting Overloaded DurabilityLost
     ]
+    /// Of reading a value, which may have to be fetched.
+    ValueFailures: ReadFailures [SourceFailed BreakerOpen SourceRateLimited SourceTimeout NotStored]
     /// Of reading a part of a value.
     RangeFailures [RangeNotSatisfiable]
     /// Of changing a value.
@@ -51,23 +53,25 @@ failures! {
         KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody DurabilityUnavailable PartialPut
         CrossSite ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining Overloaded
-        DurabilityLost DiskFull KeyspaceFull
+        DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a value.
     BodyFailures [BodyStalled ValueTooLarge EntryTooLarge]
     /// Of cachepump's lookup, beside its own plain text.
     LookupFailures [
         ConditionFailed RangeNotSatisfiable TokenRequired Forbidden WrongHost Starting Overloaded
-        DurabilityLost
+        DurabilityLost SourceFailed BreakerOpen SourceRateLimited SourceTimeout NotStored
     ]
     /// Of a flush.
     FlushFailures [
         KeyspaceReadOnly
         InvalidParameter UnknownParameter DurabilityUnavailable CrossSite TokenRequired Forbidden WrongHost
         Starting Draining Overloaded
-        DurabilityLost DiskFull
+        DurabilityLost DiskFull SinkBacklog
     ]
-    /// Of reading a value of a named keyspace.
+    /// Of reading a value of a named keyspace, which may have to be fetched.
+    KeyValueFailures: ValueFailures [KeyspaceNotFound]
+    /// Of reading what is stored in a named keyspace.
     KeyReadFailures: ReadFailures [KeyspaceNotFound]
     /// Of changing a value of a named keyspace.
     KeyWriteFailures: WriteFailures [KeyspaceNotFound]
@@ -95,7 +99,7 @@ failures! {
         KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyNotFound KeyspaceNotFound ConditionFailed ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
-        Overloaded DurabilityLost DiskFull KeyspaceFull
+        Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of reading a counter.
     CounterReadFailures: KeyReadFailures [NotACounter]
@@ -104,7 +108,7 @@ failures! {
         KeyspaceReadOnly
         InvalidKey KeyTooLong InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite
         KeyspaceNotFound CounterOutOfRange NotACounter ManagedBySource TokenRequired Forbidden WrongHost Starting Draining
-        Overloaded DurabilityLost DiskFull KeyspaceFull
+        Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of receiving a few fields as JSON.
     FieldFailures [BodyStalled BodyTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation]
@@ -112,7 +116,7 @@ failures! {
     BatchFailures [
         InvalidParameter UnknownParameter InvalidBody InvalidJson DurabilityUnavailable CrossSite KeyspaceNotFound
         BatchFailed BodyStalled BatchTooLarge AnswerTooLarge EntryTooLarge UnsupportedMediaType InvalidOperation TokenRequired Forbidden
-        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull
+        WrongHost Starting Draining Overloaded DurabilityLost DiskFull KeyspaceFull SinkBacklog
     ]
     /// Of listing keyspaces.
     KeyspaceListFailures [
@@ -124,17 +128,34 @@ failures! {
     KeyspaceSetFailures [
         KeyspaceReadOnly
         InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite KeyspaceNotFound DefinedByFile
-        DurabilityFixed TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
+        DurabilityFixed SinkPending TokenRequired Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of receiving a policy.
     PolicyFailures [BodyStalled BodyTooLarge UnsupportedMediaType InvalidPolicy FileOnly InvalidOperation]
     /// Of dropping keyspaces.
     KeyspacesDropFailures [
-        InvalidParameter UnknownParameter CrossSite DefinedByFile KeyspaceProtected TokenRequired Forbidden WrongHost
+        InvalidParameter UnknownParameter CrossSite DefinedByFile SinkPending KeyspaceProtected TokenRequired Forbidden WrongHost
         Starting Draining Overloaded DurabilityLost DiskFull
     ]
     /// Of dropping one keyspace.
     KeyspaceDropFailures: KeyspacesDropFailures [KeyspaceNotFound KeyspaceReadOnly]
+    /// Of listing sinks.
+    SinkListFailures [InvalidParameter UnknownParameter TokenRequired Forbidden WrongHost Starting]
+    /// Of reading what a sink keeps.
+    SinkReadFailures [
+        InvalidParameter UnknownParameter SinkNotFound TokenRequired Forbidden WrongHost Starting Overloaded
+        DurabilityLost
+    ]
+    /// Of passing changes on.
+    SinkActFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite SinkNotFound SinkFailed SinkAhead TokenRequired
+        Forbidden WrongHost Starting
+    ]
+    /// Of letting refused keys wait again.
+    SinkRedriveFailures [
+        InvalidParameter UnknownParameter InvalidBody InvalidJson CrossSite SinkNotFound BatchTooLarge TokenRequired
+        Forbidden WrongHost Starting Draining Overloaded DurabilityLost DiskFull SinkBacklog
+    ]
     /// Of a snapshot.
     SnapshotFailures [
         InvalidParameter UnknownParameter CrossSite TokenRequired Forbidden WrongHost Internal Starting

@@ -5,13 +5,13 @@ use actix_web::HttpResponse;
 
 use super::call::Call;
 use super::failures::{
-    BodyFailures, KeyReadFailures, KeyWriteFailures, KeyspaceFlushFailures, RangeFailures,
+    BodyFailures, KeyValueFailures, KeyWriteFailures, KeyspaceFlushFailures, RangeFailures,
 };
 use super::operations::{self, FlushAnswer};
 use super::problem::Problem;
 use super::shapes::{
-    Bytes as AnyBytes, HowDurable, Key, Keyspace, NotModified, PartHeaders, PartOfValue,
-    ReadConditions, Removed, Tuning, WholeValue, WriteConditions, Written,
+    Acceptance, Bytes as AnyBytes, HowDurable, Key, Keyspace, NotModified, PartHeaders,
+    PartOfValue, ReadConditions, Removed, Tuning, WholeValue, WriteConditions, Written,
 };
 use super::values;
 
@@ -23,8 +23,8 @@ use super::values;
     path = "/keyspaces/{ks}/keys/{key}",
     operation_id = "get_key",
     tag = "keys",
-    params(Keyspace, Key, ReadConditions, PartHeaders),
-    responses(WholeValue, PartOfValue, NotModified, KeyReadFailures, RangeFailures)
+    params(Keyspace, Key, ReadConditions, Acceptance, PartHeaders),
+    responses(WholeValue, PartOfValue, NotModified, KeyValueFailures, RangeFailures)
 )]
 pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     values::read(call, &call.values_of_path()?, call.key_of_path()?).await
@@ -38,8 +38,8 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     path = "/keyspaces/{ks}/keys/{key}",
     operation_id = "head_key",
     tag = "keys",
-    params(Keyspace, Key, ReadConditions),
-    responses(WholeValue, NotModified, KeyReadFailures)
+    params(Keyspace, Key, ReadConditions, Acceptance),
+    responses(WholeValue, NotModified, KeyValueFailures)
 )]
 pub(super) async fn head(call: &Call) -> Result<HttpResponse, Problem> {
     values::read(call, &call.values_of_path()?, call.key_of_path()?).await

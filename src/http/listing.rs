@@ -116,7 +116,8 @@ fn link(cursor: &str, limit: Option<usize>) -> HeaderValue {
         .expect("a cursor is letters, digits, - and _")
 }
 
-fn limit(query: &Query<'_>) -> Result<Option<usize>, Problem> {
+/// The parameter `limit` of a page.
+pub(super) fn limit(query: &Query<'_>) -> Result<Option<usize>, Problem> {
     let Some(text) = query.value("limit") else {
         return Ok(None);
     };

@@ -9,10 +9,11 @@ use super::failures::LookupFailures;
 use super::problem::Problem;
 use super::query::Query;
 use super::shapes::{
-    LookupAnswers, LookupKey, NotModified, PartHeaders, PartOfValue, ReadConditions, WholeValue,
+    Acceptance, LookupAnswers, LookupKey, NotModified, PartHeaders, PartOfValue, ReadConditions,
+    WholeValue,
 };
-use super::values::found;
-use super::{conditions, pages};
+use super::{caches, conditions, pages};
+use crate::keyspace::Read;
 
 /// cachepump's own words, spelling included: clients compare them.
 const NO_PARAMETER: &str = "Parametor 'key' is not found";
@@ -27,7 +28,7 @@ const NO_KEY: &str = "key is not found";
     path = "/",
     operation_id = "lookup_value",
     tag = "values",
-    params(LookupKey, ReadConditions, PartHeaders),
+    params(LookupKey, ReadConditions, Acceptance, PartHeaders),
     responses(WholeValue, PartOfValue, NotModified, LookupAnswers, LookupFailures)
 )]
 pub(super) async fn root(call: &Call) -> Result<HttpResponse, Problem> {
@@ -42,7 +43,7 @@ pub(super) async fn root(call: &Call) -> Result<HttpResponse, Problem> {
     path = "/",
     operation_id = "head_lookup_value",
     tag = "values",
-    params(LookupKey, ReadConditions),
+    params(LookupKey, ReadConditions, Acceptance),
     responses(WholeValue, NotModified, LookupAnswers, LookupFailures)
 )]
 pub(super) async fn head_root(call: &Call) -> Result<HttpResponse, Problem> {
@@ -73,9 +74,11 @@ async fn look_up(call: &Call, text: &str) -> Result<HttpResponse, Problem> {
         Ok(conditions) => conditions,
         Err(problem) => return Ok(plain(StatusCode::BAD_REQUEST, problem.detail().to_owned())),
     };
-    match values.find(key.as_bytes()).await? {
+    let accepts = || caches::accepts(call.headers());
+    let Read { entry, served } = values.read(key, accepts).await?;
+    match entry {
         None => Ok(plain(StatusCode::NOT_FOUND, NO_KEY.to_owned())),
-        Some(entry) => found(call, values, &key, &conditions, entry),
+        Some(entry) => caches::found(call, values, key, &conditions, entry, served.as_ref()),
     }
 }
 

@@ -1,9 +1,7 @@
-//! `GET /mirrors`: the keyspaces that follow somebody else, whom, and how that fares; and what a value of one says of its age.
-//! It must not know how anybody is followed.
+//! `GET /mirrors`: the keyspaces that follow somebody else, whom, and how that fares. It must not know how anybody is followed.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,8 +15,6 @@ use crate::mirror::{Audience, Followed, Key, Mirror, Receipt, State};
 
 /// The most keys that are shown of one mirror.
 const KEYS: usize = 1_000;
-
-static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Every keyspace that follows somebody else.
 #[derive(Serialize, ToSchema)]
@@ -254,24 +250,4 @@ fn state(state: State) -> (StateName, Option<String>) {
 
 fn age_ms(freshness: Freshness) -> u64 {
     u64::try_from(freshness.age.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Lets an answer with somebody else's value say how old that is (RFC 9111, section 5.1; RFC 9211).
-pub(super) fn mark(response: &mut HttpResponse, freshness: Option<Freshness>) {
-    let Some(Freshness { age, stale }) = freshness else {
-        return;
-    };
-    let age = age.as_secs();
-    let status = if stale {
-        let over = if age == 0 { "" } else { "-" };
-        HeaderValue::try_from(format!("standpipe; hit; ttl={over}{age}; detail=stale"))
-    } else {
-        Ok(HeaderValue::from_static("standpipe; hit"))
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::AGE, HeaderValue::from(age));
-    headers.insert(
-        CACHE_STATUS.clone(),
-        status.expect("a number can stand in a header"),
-    );
 }

@@ -141,6 +141,9 @@ pub(super) fn metrics(call: &Call) -> Result<HttpResponse, Problem> {
     if let Ok(keyspaces) = service.keyspaces() {
         keyspaces.observe(&metrics.store);
     }
+    if let Ok(sinks) = service.sinks() {
+        sinks.observe(&metrics.sinks);
+    }
     if let Some(mirrors) = service.mirrors() {
         mirrors.observe();
     }

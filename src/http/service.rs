@@ -19,6 +19,7 @@ use crate::keyspace::{Entry, Keyspaces, Opening, Values};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::pump::Pump;
+use crate::sink::Sinks;
 
 /// What the HTTP side can be told.
 #[derive(Clone, Debug)]
@@ -62,6 +63,7 @@ pub struct Service {
     keyspaces: OnceLock<Keyspaces>,
     mirrors: OnceLock<Mirrors>,
     pump: OnceLock<Pump>,
+    sinks: OnceLock<Sinks>,
     pub(super) metrics: Metrics,
     pub(super) budget: Budget,
     pub(super) watchers: Seats,
@@ -90,6 +92,7 @@ impl Service {
             keyspaces: OnceLock::new(),
             mirrors: OnceLock::new(),
             pump: OnceLock::new(),
+            sinks: OnceLock::new(),
             metrics,
             budget,
             hosts: Hosts::new(options.hosts),
@@ -224,6 +227,20 @@ impl Service {
                 "the store is being opened: /readyz shows the progress",
             )
         })
+    }
+
+    /// Takes the sinks; before the store is told to be open.
+    pub fn set_sinks(&self, sinks: Sinks) {
+        if self.sinks.set(sinks).is_err() {
+            tracing::error!("the sinks were given twice");
+        }
+    }
+
+    /// The sinks, once the store is open.
+    pub(super) fn sinks(&self) -> Result<&Sinks, Problem> {
+        self.sinks
+            .get()
+            .ok_or_else(|| Problem::new(Code::Starting, "the sinks are being started"))
     }
 
     /// What is fetched by the clock, once the store is open.

@@ -123,6 +123,10 @@ parameters! {
         parameter("If-None-Match", ParameterIn::Header, "304 if the value has one of these ETags");
         parameter("If-Match", ParameterIn::Header, "412 unless the value has one of these ETags");
     ]
+    /// What a reader accepts where values come from a source.
+    Acceptance [
+        parameter("Cache-Control", ParameterIn::Header, "Where the keyspace has a source: `no-cache` asks it in any case, `only-if-cached` never");
+    ]
     /// Which part of a value.
     PartHeaders [
         parameter("Range", ParameterIn::Header, "One range of bytes, for example `bytes=0-99`");
@@ -183,6 +187,28 @@ parameters! {
             .example(Some(json!("5s")));
         parameter("Last-Event-ID", ParameterIn::Header, "Go on behind the event with this id, or with `reset` where that is not kept any more; wins over `since`");
     ]
+    /// Which keyspace's sink.
+    SinkKeyspace [
+        parameter("ks", ParameterIn::Path, "The name of a keyspace that has a sink")
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(Some(KEYSPACE)).build()))
+            .example(Some(json!("views")));
+    ]
+    /// Which keys that wait.
+    PendingParameters [
+        parameter("prefix", ParameterIn::Query, "Only keys that begin so");
+        parameter("after", ParameterIn::Query, "Only keys behind this one");
+        parameter("limit", ParameterIn::Query, "The most keys; all where it is absent")
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build()));
+    ]
+    /// Which refused keys.
+    DeadParameters [
+        parameter("after", ParameterIn::Query, "Only keys behind this one");
+        parameter("limit", ParameterIn::Query, "The most keys; 100 where it is absent")
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MOST_ITEMS)).build(),
+            ));
+    ]
     /// Whether to list each check.
     Verbose [
         parameter("verbose", ParameterIn::Query, "List each check")
@@ -208,9 +234,9 @@ macro_rules! answers {
 answers! {
     /// A value.
     WholeValue ["200" value("The value, with the media type that it was put with")
-        .header("Age", header("For how many seconds it has not been known that the value is the newest one; where a scheduled source wrote it, or the keyspace follows somebody else"))
-        .header("Cache-Status", header("Where the keyspace follows somebody else: `standpipe; hit`, and whether it is stale (RFC 9211)"))
-        .header("Expires", header("When the value leaves, where it does"));]
+        .header("Expires", header("When the value is over, where it is some time"))
+        .header("Age", header("Where somebody else's word counts for the value (a source of the file or of the keyspace, or whom the keyspace follows): for how many seconds it has not been known that it is the newest one"))
+        .header("Cache-Status", header("Where the keyspace has a source or follows somebody else: how the answer came about, and whether it is stale (RFC 9211)"));]
     /// A part of a value.
     PartOfValue ["206" value("The part that `Range` asked for")
         .header("Content-Range", header("Which part of how many bytes"));]

@@ -12,15 +12,15 @@ use super::body::{self, Body};
 use super::budget::Hold;
 use super::call::Call;
 use super::code::Code;
-use super::failures::{BodyFailures, RangeFailures, ReadFailures, WriteFailures};
+use super::failures::{BodyFailures, RangeFailures, ValueFailures, WriteFailures};
 use super::problem::Problem;
 use super::shapes::{
-    Bytes as AnyBytes, HowDurable, Key, NotModified, PartHeaders, PartOfValue, ReadConditions,
-    Removed, Tuning, WholeValue, WriteConditions, Written,
+    Acceptance, Bytes as AnyBytes, HowDurable, Key, NotModified, PartHeaders, PartOfValue,
+    ReadConditions, Removed, Tuning, WholeValue, WriteConditions, Written,
 };
-use super::{answer, conditions, etag, key, media, mirrors, parameters};
+use super::{caches, conditions, etag, key, media, parameters};
 use crate::keyspace::{
-    Acknowledged, Change, Conditions, Draft, Entry, MediaType, Outcome, Stored, Ttl, Value, Values,
+    Acknowledged, Change, Draft, MediaType, Outcome, Read, Stored, Ttl, Value, Values,
 };
 
 /// Read a value
@@ -31,8 +31,8 @@ use crate::keyspace::{
     path = "/v1/{key}",
     operation_id = "get_value",
     tag = "values",
-    params(Key, ReadConditions, PartHeaders),
-    responses(WholeValue, PartOfValue, NotModified, ReadFailures, RangeFailures)
+    params(Key, ReadConditions, Acceptance, PartHeaders),
+    responses(WholeValue, PartOfValue, NotModified, ValueFailures, RangeFailures)
 )]
 pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     read(call, call.values()?, default_key(call)?).await
@@ -46,8 +46,8 @@ pub(super) async fn get(call: &Call) -> Result<HttpResponse, Problem> {
     path = "/v1/{key}",
     operation_id = "head_value",
     tag = "values",
-    params(Key, ReadConditions),
-    responses(WholeValue, NotModified, ReadFailures)
+    params(Key, ReadConditions, Acceptance),
+    responses(WholeValue, NotModified, ValueFailures)
 )]
 pub(super) async fn head(call: &Call) -> Result<HttpResponse, Problem> {
     read(call, call.values()?, default_key(call)?).await
@@ -61,34 +61,12 @@ pub(super) async fn read(
 ) -> Result<HttpResponse, Problem> {
     call.query(&[])?;
     let conditions = conditions::parse(call.headers())?;
-    let entry = values.find(key.as_bytes()).await?.ok_or_else(absent)?;
-    found(call, values, &key, &conditions, entry)
-}
-
-/// The answer to a read that found `entry`. Where somebody else's word counts for the value, it tells how old it is.
-#[inline]
-pub(super) fn found(
-    call: &Call,
-    values: &Values,
-    key: &str,
-    conditions: &Conditions,
-    entry: Entry,
-) -> Result<HttpResponse, Problem> {
-    let (method, headers) = (call.method(), call.headers());
-    let max_age = values.max_age(&entry);
-    let freshness = values.freshness(key.as_bytes(), &entry);
-    let age = freshness.map(|freshness| freshness.age);
-    let Some(age) = age.or_else(|| call.service().age(&entry)) else {
-        return answer::of_entry(method, headers, conditions, entry, max_age);
-    };
-    // A client takes the age off.
-    let max_age = max_age.map(|max_age| max_age.saturating_add(age));
-    let mut response = answer::of_entry(method, headers, conditions, entry, max_age)?;
-    response
-        .headers_mut()
-        .insert(header::AGE, age.as_secs().into());
-    mirrors::mark(&mut response, freshness);
-    Ok(response)
+    let accepts = || caches::accepts(call.headers());
+    let Read { entry, served } = values.read(&key, accepts).await?;
+    match entry {
+        Some(entry) => caches::found(call, values, &key, &conditions, entry, served.as_ref()),
+        None => Err(caches::nothing(absent(), served.as_ref())),
+    }
 }
 
 /// Write a value

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::news::Telling;
 use super::{Keyspaces, Refusal, Role};
-use crate::engine::{KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy};
+use crate::engine::{Durability, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Pending, Policy};
 
 /// The keyspace that always exists.
 const DEFAULT: &str = "default";
@@ -54,7 +54,8 @@ impl Keyspaces {
             .ok_or_else(|| not_found(name))
     }
 
-    /// Makes the keyspace `name`, or gives it that policy.
+    /// Makes the keyspace `name`, or gives it that policy. What it keeps for a sink stays as it is: a request says nothing of
+    /// that.
     pub async fn set(&self, name: &str, policy: &Policy) -> Result<KeyspaceSet, Refusal> {
         if !is_name(name) {
             return Err(Refusal::NoName {
@@ -65,8 +66,12 @@ impl Keyspaces {
         self.check_followed(name)?;
         self.check_defined(name)?;
         let limit = self.options.load().keyspaces;
+        let policy = Policy {
+            pending: self.pending_of(name, policy.durability),
+            ..*policy
+        };
         let _telling = self.tells_of_birth(name);
-        Ok(self.engine.set_keyspace(name, policy, limit).await?)
+        Ok(self.engine.set_keyspace(name, &policy, limit).await?)
     }
 
     /// Drops the keyspace `name` with everything in it.
@@ -87,6 +92,7 @@ impl Keyspaces {
         let _one = self.administration.lock().await;
         for name in names {
             self.check_droppable(name)?;
+            self.check_passed_on(name)?;
         }
         let mut dropped = Vec::new();
         for name in names {
@@ -112,6 +118,31 @@ impl Keyspaces {
     /// Waits until it is on disk which keyspaces there are.
     pub async fn settled(&self) -> Result<(), Refusal> {
         Ok(self.engine.settled().await?)
+    }
+
+    /// Refuses what the engine would refuse, before another keyspace is gone. What comes to wait in the meantime it still does.
+    fn check_passed_on(&self, name: &str) -> Result<(), Refusal> {
+        let Some(entries) = self.engine.keyspace(name) else {
+            return Ok(());
+        };
+        let counts = entries.pending_counts();
+        if counts.keys == 0 && counts.dead == 0 {
+            return Ok(());
+        }
+        Err(Refusal::SinkPending {
+            name: name.to_owned(),
+            pending: counts.keys,
+            dead: counts.dead,
+        })
+    }
+
+    /// What the keyspace `name` goes on keeping for a sink, once it has this durability.
+    fn pending_of(&self, name: &str, durability: Durability) -> Pending {
+        match self.engine.keyspace(name) {
+            Some(entries) if durability != Durability::Memory => entries.pending(),
+            // In memory there can be nothing.
+            Some(_) | None => Pending::None,
+        }
     }
 
     fn described(&self, facts: KeyspaceFacts) -> Described {
@@ -175,6 +206,16 @@ impl From<KeyspaceFailure> for Refusal {
                 asked,
             },
             KeyspaceFailure::TooMany { limit } => Self::TooManyKeyspaces { limit },
+            KeyspaceFailure::SinkPending {
+                name,
+                pending,
+                dead,
+            } => Self::SinkPending {
+                name,
+                pending,
+                dead,
+            },
+            KeyspaceFailure::NotLogged { name } => Self::SinkNeedsLog { name },
             KeyspaceFailure::Failed(failure) => failure.into(),
         }
     }

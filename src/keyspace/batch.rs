@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::counter::{Count, Counted, counted};
-use super::role::{Changing, Held};
+use super::role::{Changing, Held, Role};
 use super::values::{Acknowledged, Outcome, Refusal, Stored, Ttl, Value, Values};
 use crate::engine::{self, Conditions, Delete, Draft, Durability, Entry, Put, Unmade, Writer};
 
@@ -72,8 +72,24 @@ pub enum Atomic {
 
 impl Values {
     /// Does one operation after the other, whatever becomes of those before, and waits once until what the answer tells of
-    /// is as durable as promised.
+    /// is as durable as promised. Where the keyspace reads through, values of about `room` bytes are fetched for it at most.
     pub async fn each(
+        &self,
+        operations: &[Operation<'_>],
+        durability: Option<Durability>,
+        room: usize,
+    ) -> Result<Vec<Result<Done, Refusal>>, Refusal> {
+        match self.role() {
+            Role::Plain | Role::Mirrored(_) => self.each_stored(operations, durability).await,
+            // Apart, so that what seldom happens takes no room in what mostly does.
+            Role::Through(through) => {
+                Box::pin(through.each(self, operations, durability, room)).await
+            }
+        }
+    }
+
+    /// The same, of what is stored alone.
+    pub(super) async fn each_stored(
         &self,
         operations: &[Operation<'_>],
         durability: Option<Durability>,
@@ -256,6 +272,10 @@ fn refusal(operation: Option<&Operation<'_>>, why: Unmade) -> Refusal {
         Unmade::NotACounter => Refusal::NotACounter,
         Unmade::Repeated => Refusal::KeyRepeated,
         Unmade::Foreign(holder) => holder.into(),
+        Unmade::PendingOutOfRange { pending } => Refusal::PendingOutOfRange {
+            pending,
+            by: operation.map(count_of).unwrap_or_default().by,
+        },
         Unmade::OutOfRange { current } => {
             super::counter::out_of_range(current, &operation.map(count_of).unwrap_or_default())
         }

@@ -115,6 +115,10 @@ pub(super) fn counted(
         Incremented::OutOfRange { current } => Err(out_of_range(current, count)),
         Incremented::NotACounter => Err(Refusal::NotACounter),
         Incremented::Foreign(holder) => Err(holder.into()),
+        Incremented::PendingOutOfRange { pending } => {
+            let by = count.by;
+            Err(Refusal::PendingOutOfRange { pending, by })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Durability, Failure, Keyspaces};
-use crate::engine::{KeyspaceFacts, KeyspaceFailure, Policy};
+use crate::engine::{KeyspaceFacts, KeyspaceFailure, Pending, Policy};
 
 /// Why the keyspaces are not what the file says.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -36,6 +36,25 @@ pub enum NotDefined {
         /// How many there may be.
         limit: usize,
     },
+    /// What waits to be passed on by the sink that there was would get lost.
+    #[error(
+        "keyspaces.{keyspace}: {pending} keys wait to be passed on by the sink that it has had, and {dead} could not be; \
+         let them be passed on first, or take the change back"
+    )]
+    SinkPending {
+        /// The keyspace.
+        keyspace: String,
+        /// Keys that are pending; one that is in two generations counts twice.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace in memory can have no sink.
+    #[error("keyspaces.{keyspace}: it is in memory, so it can have no sink")]
+    SinkNeedsLog {
+        /// The keyspace.
+        keyspace: String,
+    },
     /// The engine could not be told.
     #[error("keyspaces: {failure}")]
     Failed {
@@ -47,7 +66,7 @@ pub enum NotDefined {
 
 impl Keyspaces {
     /// Brings every keyspace of the file to its policy; from then on these names are the file's. What was there keeps its
-    /// data, and a name that is the file's no longer keeps all that it has.
+    /// data, and a name that is the file's no longer keeps all that it has, but keeps nothing new for a sink.
     ///
     /// All of it or nothing: what can be refused is refused before anything is changed, and where the engine fails in the
     /// middle the policies go back to what they were.
@@ -74,6 +93,14 @@ impl Keyspaces {
             }
             changed.push((name, before));
         }
+        for (name, policy) in without_sink(&there, defined) {
+            let before = there.get(name).map(|facts| facts.policy);
+            if let Err(failure) = self.engine.set_keyspace(name, &policy, limit).await {
+                self.go_back(changed).await;
+                return Err(not_defined(name, there.len(), failure));
+            }
+            changed.push((name, before));
+        }
         self.define(defined.iter().map(|(name, _)| name.clone()).collect());
         Ok(())
     }
@@ -91,6 +118,29 @@ impl Keyspaces {
             }
         }
     }
+}
+
+/// The keyspaces that keep something for a sink and are not the file's any more, with the policy that keeps nothing new: nobody
+/// would pass it on. What waits already stays.
+fn without_sink<'a>(
+    there: &'a BTreeMap<String, KeyspaceFacts>,
+    defined: &[(String, Policy)],
+) -> Vec<(&'a String, Policy)> {
+    let is_defined = |name: &String| defined.iter().any(|(known, _)| known == name);
+    let keeping = there
+        .iter()
+        .filter(|(_, facts)| facts.policy.pending != Pending::None);
+    keeping
+        .filter(|(name, _)| !is_defined(name))
+        .map(|(name, facts)| {
+            let pending = Pending::None;
+            let policy = Policy {
+                pending,
+                ..facts.policy
+            };
+            (name, policy)
+        })
+        .collect()
 }
 
 /// Refuses what the engine would refuse, before it has done the half of it.
@@ -141,6 +191,12 @@ fn not_defined(keyspace: &str, there: usize, failure: KeyspaceFailure) -> NotDef
             actual: there + 1,
             limit,
         },
+        KeyspaceFailure::SinkPending { pending, dead, .. } => NotDefined::SinkPending {
+            keyspace,
+            pending,
+            dead,
+        },
+        KeyspaceFailure::NotLogged { .. } => NotDefined::SinkNeedsLog { keyspace },
         KeyspaceFailure::Failed(failure) => NotDefined::Failed { failure },
     }
 }

@@ -10,6 +10,7 @@ mod expiry;
 mod listing;
 mod mirrored;
 mod news;
+mod pending;
 mod role;
 mod sources;
 mod through;
@@ -25,9 +26,11 @@ use tokio::sync::Mutex;
 use crate::metrics::StoreMetrics;
 
 pub use crate::engine::{
-    Begin, CloseError, Compacted, Conditions, Draft, Durability, End, Engine, Entry, Event,
-    Eviction, Failure, Filter, Health, Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening,
-    Owned, Place, Policy, Progress, TextKind, Told, Version, Versions, Watching, What,
+    Backlog, Begin, CloseError, Compacted, Conditions, Dead, DeadPage, Deletes, Draft, Durability,
+    End, Engine, Entry, Event, Eviction, Failure, Filter, Frozen, FrozenRow, Health, Identity,
+    Keyed, KeyspaceFacts, KeyspaceSet, MediaType, Opening, Owned, Passed, Pending, PendingFailure,
+    PendingPage, PendingRow, Place, Policy, Progress, Redriven, TextKind, Told, Total, Version,
+    Versions, Watching, What,
 };
 pub use administration::{DefinedBy, Described, is_name};
 pub use batch::{Action, Atomic, Done, Operation};
@@ -40,8 +43,9 @@ pub use mirrored::{
     Why,
 };
 pub use news::News;
+pub use pending::Waiting;
 pub use role::Role;
-pub use through::Through;
+pub use through::{Accepts, Forwarded, Read, Served, SourceFailure, Stale, Through};
 pub use values::{Acknowledged, Change, Options, Outcome, Refusal, Stored, Ttl, Value, Values};
 
 use news::Teller;
@@ -116,6 +120,11 @@ impl Keyspaces {
     /// What the keyspace called `name` does beside keeping values.
     pub fn role(&self, name: &str) -> Role {
         self.roles.of(name)
+    }
+
+    /// Breaks off everything that is being fetched: whoever waits for it is told so.
+    pub fn end_fetches(&self) {
+        self.roles.end_fetches();
     }
 
     /// The values of the keyspace `default`, which always exists.

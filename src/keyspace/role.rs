@@ -44,6 +44,16 @@ impl Roles {
         by_name.get(keyspace).cloned().unwrap_or_default()
     }
 
+    /// Breaks off every fetch that is under way.
+    pub(super) fn end_fetches(&self) {
+        for role in self.by_name.load().values() {
+            match role {
+                Role::Plain | Role::Mirrored(_) => {}
+                Role::Through(through) => through.end(),
+            }
+        }
+    }
+
     /// The roles as they are now, for as long as a change takes that is made because of them.
     fn hold(&self) -> Held {
         Held(self.by_name.load())

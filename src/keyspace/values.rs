@@ -6,7 +6,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::news::Teller;
-use super::role::{Changing, Roles};
+use super::role::{Changing, Role, Roles};
+use super::through::{Accepts, Read, SourceFailure};
 use crate::engine::{
     Conditions, Delete, Draft, Durability, Engine, Entries, Entry, Facts, Failure, Holder,
     Lifetime, Put, Version, Writer,
@@ -135,6 +136,32 @@ pub enum Refusal {
     /// A source would write over what a client wrote; nothing was changed. No client is ever refused so.
     #[error("a client wrote this key, so no source writes there")]
     KeyTaken,
+    /// The sum of a counter's increments that wait to be passed on by a sink does not fit into 64 bits; nothing was changed.
+    #[error(
+        "increments of {pending} wait to be passed on by the sink, and adding {by} would leave the range of 64 bits"
+    )]
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+        /// What was to be added.
+        by: i64,
+    },
+    /// What is pending for a sink, or could not be passed on, would get lost; nothing was changed.
+    #[error("{name:?}: {pending} keys wait to be passed on by its sink, and {dead} could not be")]
+    SinkPending {
+        /// The keyspace.
+        name: String,
+        /// Keys that are pending; one that is in two generations counts twice.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace in memory keeps nothing for a sink; nothing was changed.
+    #[error("{name:?} is in memory, so it can have no sink")]
+    SinkNeedsLog {
+        /// The keyspace.
+        name: String,
+    },
     /// The keyspace follows somebody else, and clients only read it; nothing was changed.
     #[error("{name:?} follows somebody else, and is only read here")]
     ReadOnly {
@@ -192,6 +219,15 @@ pub enum Refusal {
     /// A watch cannot go on from there.
     #[error("the events behind that one are not kept any more, or it was never one of this store")]
     Compacted,
+    /// The source of the keyspace has no value to give now.
+    #[error(transparent)]
+    Source(#[from] SourceFailure),
+    /// What was fetched for a batch has used up the room of its answer.
+    #[error("the value does not fit into this answer any more: read it by itself")]
+    AnswerFull {
+        /// How many bytes the values in it may take.
+        limit: usize,
+    },
     /// The engine did not answer.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -243,11 +279,39 @@ impl Values {
         Ok(self.entries.find(key).await?)
     }
 
+    /// The entry of `key`, from wherever this keyspace has its values. What the reader accepts is asked only where there is a
+    /// choice.
+    #[inline]
+    pub async fn read(
+        &self,
+        key: &str,
+        accepts: impl FnOnce() -> Accepts,
+    ) -> Result<Read, Refusal> {
+        match self.role() {
+            Role::Plain | Role::Mirrored(_) => Ok(Read {
+                entry: self.find(key.as_bytes()).await?,
+                served: None,
+            }),
+            // Apart, so that what seldom happens takes no room in what mostly does.
+            Role::Through(through) => {
+                self.check_key(key.as_bytes())?;
+                let accepts = accepts();
+                Box::pin(through.read(self, key, accepts)).await
+            }
+        }
+    }
+
+    /// How long ago `entry` was written.
+    pub fn age(&self, entry: &Entry) -> Duration {
+        Duration::from_millis(self.engine.now_ms().saturating_sub(entry.created_at_ms))
+    }
+
     /// How long a client may keep `entry` without asking again: as the policy says, and never longer than it stays.
     #[inline]
     pub fn max_age(&self, entry: &Entry) -> Option<Duration> {
         let allowed = self.entries.client_max_age()?;
-        let left = self.ttl_left_ms(entry).map(Duration::from_millis);
+        let at = entry.stale_at_ms.or(entry.expires_at_ms);
+        let left = at.map(|at| Duration::from_millis(at.saturating_sub(self.engine.now_ms())));
         Some(left.map_or(allowed, |left| allowed.min(left)))
     }
 
@@ -264,10 +328,22 @@ impl Values {
         let facts = Facts {
             media_type: value.media_type,
             content_encoding: value.content_encoding,
-            lifetime: Lifetime::until(self.expiry(value.ttl)),
+            lifetime: self.lifetime(value.ttl),
             writer: Writer::Client,
         };
         Ok(self.entries.draft(value.key, len, &facts)?)
+    }
+
+    /// Until when a value is there and fresh that is to be kept for `ttl` from now. Where values come from a source, one that is
+    /// kept as by default is one of those: its time is over before it leaves.
+    fn lifetime(&self, ttl: Ttl) -> Lifetime {
+        if ttl == Ttl::Unspecified
+            && let Some(ttl) = self.entries.default_ttl()
+            && let Role::Through(through) = self.role()
+        {
+            return through.lasting(ttl, self.engine.now_ms());
+        }
+        Lifetime::until(self.expiry(ttl))
     }
 
     /// When an entry leaves that is to be kept for `ttl` from now.

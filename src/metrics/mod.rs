@@ -3,7 +3,9 @@
 
 mod durations;
 mod mirrors;
+mod sinks;
 mod sources;
+mod through;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +24,9 @@ pub use durations::Durations;
 pub use mirrors::{AllMirrors, MirrorFigures, MirrorMetrics};
 /// A number of events, counted by whoever holds it.
 pub use prometheus_client::metrics::counter::Counter;
+pub use sinks::{SinkFigures, SinkMetrics};
 pub use sources::{AllSources, SourceMetrics};
+pub use through::{OneMore, ThroughFigures, ThroughMetrics};
 
 /// Labels of an answered request.
 type Labels = Vec<(&'static str, String)>;
@@ -47,6 +51,10 @@ pub struct Metrics {
     pub mirrors: AllMirrors,
     /// Figures of what is fetched by the clock.
     pub sources: AllSources,
+    /// Figures of keyspaces that read through.
+    pub through: ThroughMetrics,
+    /// Figures of the sinks, written when they are asked for.
+    pub sinks: Arc<SinkMetrics>,
 }
 
 /// Figures of the configuration.
@@ -184,6 +192,8 @@ store_metrics! {
     figures {
         entries "Entries that can be read";
         expiring_entries "Entries that expire some time";
+        pending_keys "Keys that wait to be passed on by a sink, once for each generation";
+        dead_keys "Keys that a sink could not pass on";
         entry_bytes "Bytes of memory that entries take";
         overhead_bytes "Bytes of memory that the tables around the entries take";
         counted_bytes "Bytes of memory that entries count for where there is a bound";
@@ -265,6 +275,10 @@ impl Metrics {
         registry.register_collector(Box::new(mirrors.clone()));
         let sources = AllSources::default();
         registry.register_collector(Box::new(sources.clone()));
+        let through = ThroughMetrics::default();
+        through.register(&mut registry);
+        let sinks = Arc::new(SinkMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&sinks)));
         Self {
             registry,
             requests,
@@ -275,6 +289,8 @@ impl Metrics {
             config,
             mirrors,
             sources,
+            through,
+            sinks,
         }
     }
 

@@ -1,14 +1,16 @@
 //! Connections to databases: which kind an address names, the pool of its connections, and the rules for its address. It
 //! must not know what is asked of a database.
 
+use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, MySqlPool, PgPool, SqlitePool};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{Outbound, Secret};
 
@@ -68,6 +70,110 @@ pub enum DatabaseError {
         #[source]
         reason: std::io::Error,
     },
+    /// No connection came about.
+    #[error("no connection: {0}")]
+    Refused(#[source] sqlx::Error),
+    /// No connection came about in time.
+    #[error("no connection within {} ms (outbound.connect_timeout)", after.as_millis())]
+    Slow {
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+/// A single connection, for whoever needs to know what becomes of it: dropping it ends it, and takes back what was not
+/// committed.
+#[derive(Debug)]
+pub enum Connection {
+    /// `PostgreSQL`.
+    Postgres(PgConnection),
+    /// `MySQL` and `MariaDB`.
+    MySql(MySqlConnection),
+    /// `SQLite`.
+    Sqlite(SqliteConnection),
+}
+
+/// What an address says, understood.
+#[derive(Clone, Debug)]
+enum Address {
+    Postgres(PgConnectOptions),
+    MySql(MySqlConnectOptions),
+    Sqlite(SqliteConnectOptions),
+}
+
+impl Address {
+    fn parse(url: &str, ca: Option<PathBuf>) -> Result<Self, DatabaseError> {
+        let address = match Kind::of(url).ok_or(DatabaseError::Unknown)? {
+            Kind::Postgres => {
+                let options = PgConnectOptions::from_str(url).map_err(DatabaseError::Malformed)?;
+                let options = options.application_name("standpipe");
+                Self::Postgres(match ca {
+                    Some(ca) => options.ssl_root_cert(ca),
+                    None => options,
+                })
+            }
+            Kind::MySql => {
+                let options =
+                    MySqlConnectOptions::from_str(url).map_err(DatabaseError::Malformed)?;
+                Self::MySql(match ca {
+                    Some(ca) => options.ssl_ca(ca),
+                    None => options,
+                })
+            }
+            Kind::Sqlite => {
+                Self::Sqlite(SqliteConnectOptions::from_str(url).map_err(DatabaseError::Malformed)?)
+            }
+        };
+        Ok(address.without_logging())
+    }
+
+    /// Statements hold values, and values are never shown.
+    fn without_logging(self) -> Self {
+        match self {
+            Self::Postgres(options) => Self::Postgres(options.disable_statement_logging()),
+            Self::MySql(options) => Self::MySql(options.disable_statement_logging()),
+            Self::Sqlite(options) => Self::Sqlite(options.disable_statement_logging()),
+        }
+    }
+
+    /// Host and port, where it is called over the network.
+    fn host(&self) -> Option<(&str, u16)> {
+        match self {
+            // A host that begins so is a directory of sockets.
+            Self::Postgres(options) => (options.get_socket().is_none()
+                && !options.get_host().starts_with('/'))
+            .then(|| (options.get_host(), options.get_port())),
+            Self::MySql(options) => options
+                .get_socket()
+                .is_none()
+                .then(|| (options.get_host(), options.get_port())),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// What may be shown of it: the kind, where it is, and the name of the database.
+    fn shown(&self) -> String {
+        let (scheme, database) = match self {
+            Self::Postgres(options) => ("postgres", options.get_database()),
+            Self::MySql(options) => ("mysql", options.get_database()),
+            Self::Sqlite(options) => return format!("sqlite:{}", options.get_filename().display()),
+        };
+        let database = database.unwrap_or_default();
+        match self.host() {
+            None => format!("{scheme}:///{database}"),
+            Some((host, port)) if host.contains(':') => {
+                format!("{scheme}://[{host}]:{port}/{database}")
+            }
+            Some((host, port)) => format!("{scheme}://{host}:{port}/{database}"),
+        }
+    }
+}
+
+impl DatabaseError {
+    /// Whether it is the place that cannot be reached, and not its address that cannot be used.
+    pub fn is_reach(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
 }
 
 impl Outbound {
@@ -82,60 +188,76 @@ impl Outbound {
         most: u32,
         patience: Duration,
     ) -> Result<Database, DatabaseError> {
+        let address = self.address(url).await?;
+        self.look_at(&address).await?;
+        Ok(match address {
+            Address::Postgres(options) => {
+                let pool = PgPoolOptions::new().max_connections(most);
+                Database::Postgres(pool.acquire_timeout(patience).connect_lazy_with(options))
+            }
+            Address::MySql(options) => {
+                let pool = MySqlPoolOptions::new().max_connections(most);
+                Database::MySql(pool.acquire_timeout(patience).connect_lazy_with(options))
+            }
+            Address::Sqlite(options) => {
+                let options = options.busy_timeout(patience);
+                let pool = SqlitePoolOptions::new().max_connections(most);
+                Database::Sqlite(pool.acquire_timeout(patience).connect_lazy_with(options))
+            }
+        })
+    }
+
+    /// Connects to the database that `url` names. A file that somebody else writes to is waited for at most `patience`.
+    /// To be called, and the connection to be used, on this runtime.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn connect_database(
+        &self,
+        url: &Secret,
+        patience: Duration,
+    ) -> Result<Connection, DatabaseError> {
+        let address = self.address(url).await?;
+        self.look_at(&address).await?;
+        let after = self.options().connect_timeout;
+        let connected = async {
+            Ok(match &address {
+                Address::Postgres(options) => Connection::Postgres(options.connect().await?),
+                Address::MySql(options) => Connection::MySql(options.connect().await?),
+                Address::Sqlite(options) => {
+                    let options = options.clone().busy_timeout(patience);
+                    Connection::Sqlite(options.connect().await?)
+                }
+            })
+        };
+        match timeout(after, connected).await {
+            Ok(connected) => connected.map_err(DatabaseError::Refused),
+            Err(_elapsed) => Err(DatabaseError::Slow { after }),
+        }
+    }
+
+    /// What may be shown of the address of a database: its kind, where it is, its name. Nothing else.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn shown_address(&self, url: &Secret) -> Result<String, DatabaseError> {
+        Ok(self.address(url).await?.shown())
+    }
+
+    async fn address(&self, url: &Secret) -> Result<Address, DatabaseError> {
         let url = url.clone();
         let url = spawn_blocking(move || url.reveal())
             .await
             .expect("the thread ends with what it read")
             .map_err(DatabaseError::Unreadable)?;
-        let ca = self.options().ca;
-        match Kind::of(&url).ok_or(DatabaseError::Unknown)? {
-            Kind::Postgres => {
-                let mut options = PgConnectOptions::from_str(&url)
-                    .map_err(DatabaseError::Malformed)?
-                    .application_name("standpipe")
-                    .disable_statement_logging();
-                if let Some(ca) = ca {
-                    options = options.ssl_root_cert(ca);
-                }
-                if options.get_socket().is_none() {
-                    self.look_at(options.get_host(), options.get_port()).await?;
-                }
-                let pool = PgPoolOptions::new().max_connections(most);
-                let pool = pool.acquire_timeout(patience).connect_lazy_with(options);
-                Ok(Database::Postgres(pool))
-            }
-            Kind::MySql => {
-                let mut options = MySqlConnectOptions::from_str(&url)
-                    .map_err(DatabaseError::Malformed)?
-                    .disable_statement_logging();
-                if let Some(ca) = ca {
-                    options = options.ssl_ca(ca);
-                }
-                if options.get_socket().is_none() {
-                    self.look_at(options.get_host(), options.get_port()).await?;
-                }
-                let pool = MySqlPoolOptions::new().max_connections(most);
-                let pool = pool.acquire_timeout(patience).connect_lazy_with(options);
-                Ok(Database::MySql(pool))
-            }
-            Kind::Sqlite => {
-                let options = SqliteConnectOptions::from_str(&url)
-                    .map_err(DatabaseError::Malformed)?
-                    .busy_timeout(patience)
-                    .disable_statement_logging();
-                let pool = SqlitePoolOptions::new().max_connections(most);
-                let pool = pool.acquire_timeout(patience).connect_lazy_with(options);
-                Ok(Database::Sqlite(pool))
-            }
-        }
+        Address::parse(&url, self.options().ca)
     }
 
     /// Refuses a name that leads only to addresses which are never called.
-    async fn look_at(&self, host: &str, port: u16) -> Result<(), DatabaseError> {
-        // A host that begins so is a directory of sockets.
-        if host.starts_with('/') {
+    async fn look_at(&self, address: &Address) -> Result<(), DatabaseError> {
+        let Some((host, port)) = address.host() else {
             return Ok(());
-        }
+        };
         let found = self.0.reach.resolve(host, port).await;
         found
             .map(drop)

@@ -30,7 +30,9 @@ use tokio::task::JoinHandle;
 pub use address::Refused;
 pub use client::{Answer, Bounds, Call, CallError, Client, Opened, origin};
 pub use connection::Connection;
-pub use database::{Database, DatabaseError, Kind as DatabaseKind};
+pub use database::{
+    Connection as DatabaseConnection, Database, DatabaseError, Kind as DatabaseKind,
+};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode, Url};
 pub use secret::{Auth, Secret, shown};

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot::{self, Receiver};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use super::movement::Movement;
+use super::movement::{Movement, defined};
 use super::reload::{Parts, Reload};
 use super::stop::Stop;
 use super::{OnSyncError, Options, Server, ServerError, addresses_of};
@@ -51,11 +51,12 @@ pub(super) async fn live(server: Server, reload: Reload, stop: Stop) -> Result<(
     .map_err(cannot_serve)?;
     let ops = operations(ops, &service, options)?;
     let ops_stopper = ops.as_ref().map(Listener::stopper);
+    let movement = Movement::new(outbound, service.metrics().through.clone());
     let life = Life {
         stopper: listener.stopper(),
         service,
         tls,
-        movement: Movement::new(outbound),
+        movement,
         reload,
         stop,
     };
@@ -146,7 +147,7 @@ impl Life {
         let keyspaces = Keyspaces::new(engine, keyspace_options(&self.reload.options));
         let options = &self.reload.options;
         let applied = keyspaces
-            .apply_file(&options.keyspaces, options.limits.keyspaces)
+            .apply_file(&defined(options), options.limits.keyspaces)
             .await;
         if let Err(refused) = applied {
             self.stopper.stop().await;
@@ -168,7 +169,8 @@ impl Life {
                     () = sleep(FAREWELL) => {}
                     () = self.stop.asked_again() => {}
                 }
-                self.movement.stop().await;
+                keyspaces.end_fetches();
+                self.movement.stop(Instant::now() + FAREWELL).await;
                 Err(ServerError::Lost { reason })
             }
         }
@@ -191,7 +193,7 @@ impl Life {
 
     /// 1. `/readyz` says no, and requests are served on for a while, so that load balancers can turn away.
     /// 2. The listener closes, and requests in flight are finished.
-    /// 3. What moves by itself is stopped.
+    /// 3. What moves by itself is stopped; what waits is passed on, as far as that goes in what is left of `drain_timeout`.
     /// 4. The store makes everything durable and ends.
     ///
     /// Asked again, it ends at once: what was acknowledged is as durable as it was promised to be.
@@ -205,12 +207,16 @@ impl Life {
         // An open stream has no end of its own: it would hold the listener for the whole `drain_timeout`.
         keyspaces.end_watches();
         // The listener gives up after `drain_timeout` by itself.
+        let deadline = Instant::now() + self.reload.options.drain_timeout;
         tokio::select! {
             () = self.stopper.drain() => {}
             () = self.stop.asked_again() => {}
         }
+        keyspaces.end_fetches();
+        // Where requests took all of the time, something may still be passed on in a moment.
+        let deadline = deadline.max(Instant::now() + FAREWELL);
         tokio::select! {
-            () = self.movement.stop() => {}
+            () = self.movement.stop(deadline) => {}
             () = self.stop.asked_again() => {}
         }
         let closed = on_a_thread("close", move || keyspaces.close())?;

@@ -25,7 +25,7 @@ pub use reload::{Loaded, Look, Source, Words};
 use reload::{Reload, Trigger};
 use stop::{Stopper, stop};
 
-pub use crate::engine::{Durability, Eviction, Policy};
+pub use crate::engine::{Durability, Eviction, Pending, Policy};
 pub use crate::keyspace::is_name as is_keyspace_name;
 use crate::outbound::Outbound;
 use crate::{http, tls};

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::life::{http_limits, keyspace_options};
-use super::movement::Movement;
+use super::movement::{Movement, defined};
 use super::{Options, Tls as TlsOptions};
 use crate::http::{Configuration, Service};
 use crate::keyspace::Keyspaces;
@@ -279,10 +279,11 @@ impl Reload {
         } = loaded;
         let waiting = self.waiting(&mut options, &words);
         // What is the file's nobody else has changed meanwhile.
-        if options.keyspaces != self.options.keyspaces {
+        let keyspaces = defined(&options);
+        if keyspaces != defined(&self.options) {
             parts
                 .keyspaces
-                .apply_file(&options.keyspaces, options.limits.keyspaces)
+                .apply_file(&keyspaces, options.limits.keyspaces)
                 .await
                 .map_err(|refused| refused.to_string())?;
         }

@@ -15,7 +15,7 @@ pub struct Options {
     pub mode: Mode,
     /// `every`: how often.
     pub every: Duration,
-    /// `timeout`: of one transaction or request.
+    /// `timeout`: of one statement or request.
     pub timeout: Duration,
     /// `batch`: the most keys of one statement or request.
     pub batch: usize,
@@ -27,6 +27,24 @@ pub struct Options {
     pub backoff_min: Duration,
     /// `backoff_max`: the longest.
     pub backoff_max: Duration,
+}
+
+#[cfg(test)]
+impl Options {
+    /// Sums, without waiting.
+    pub(super) fn for_tests(target: Target) -> Self {
+        Self {
+            target,
+            mode: Mode::Increment,
+            every: Duration::from_hours(1),
+            timeout: Duration::from_secs(30),
+            batch: 500,
+            max_pending: 1_000,
+            max_dead: 100,
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(1),
+        }
+    }
 }
 
 /// What is passed on.

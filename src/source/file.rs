@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
+use tokio::sync::Semaphore;
 
-use super::{FetchError, Fetched, Value};
+use super::{FetchError, Fetched, Value, apart};
 
 /// Types that are told by the end of a file's name, as web servers do.
 const TYPES: &[(&str, &str)] = &[
@@ -27,6 +29,36 @@ const TYPES: &[(&str, &str)] = &[
     ("yaml", "application/yaml"),
     ("yml", "application/yaml"),
 ];
+
+/// The most threads that read files of one source at one time. A file system that hangs keeps its threads, and leaves those of
+/// others alone.
+const READERS: usize = 8;
+
+/// Reads files on threads for that.
+#[derive(Debug)]
+pub(super) struct Readers(Arc<Semaphore>);
+
+impl Readers {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(READERS)))
+    }
+
+    /// Does `work` once a thread may.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        let permit = permit.expect("nobody closes it");
+        apart(move || {
+            let done = work();
+            // Whoever waits may be gone; the thread is not.
+            drop(permit);
+            done
+        })
+        .await
+    }
+}
 
 /// What a file of the operator's holds, behind links too. Blocks.
 pub(super) fn read(path: &Path, most: usize) -> Result<Fetched, FetchError> {
@@ -87,5 +119,37 @@ pub(super) fn typed(bytes: Vec<u8>, path: &Path) -> Value {
     Value {
         media_type: known.map(|(_, media_type)| (*media_type).into()),
         ..Value::of(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_system_that_hangs_takes_only_so_many_threads() {
+        let readers = Arc::new(Readers::new());
+        let mut hanging = Vec::new();
+        for _ in 0..READERS {
+            let (sender, receiver) = mpsc::channel::<()>();
+            let run = readers.run(move || receiver.recv().is_err());
+            // Given up by whoever waits, as at the end of its time.
+            assert!(
+                timeout(Duration::from_millis(1), run).await.is_err(),
+                "it hangs"
+            );
+            hanging.push(sender);
+        }
+        let refused = timeout(Duration::from_millis(50), readers.run(|| ())).await;
+        assert!(refused.is_err(), "all threads hang");
+        drop(hanging.pop());
+        timeout(Duration::from_secs(30), readers.run(|| ()))
+            .await
+            .unwrap();
     }
 }

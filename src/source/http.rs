@@ -54,6 +54,12 @@ impl Http {
         }
     }
 
+    /// Whether `key` has an address.
+    pub(super) fn can_have(&self, key: &str) -> bool {
+        let template = self.template.as_ref();
+        template.map_or(true, |template| template.leads_to(key))
+    }
+
     /// Makes the request. How long that may take is the caller's to bound.
     pub(super) async fn fetch(
         &self,

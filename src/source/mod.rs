@@ -1,17 +1,22 @@
 //! Where values come from that nobody has put: fixed words, an HTTP answer, a file, a row of a database. It must not know who
 //! asks: a clock, or a key that is absent.
 
+mod beneath;
 mod error;
 mod file;
 mod http;
 mod lifetime;
 mod options;
+#[cfg(test)]
+pub(crate) mod plain;
+mod sql;
 mod template;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +32,6 @@ pub use options::{
     BeneathOptions, Breaker, FileOptions, HttpOptions, Origin, RateLimit, SqlOptions,
     ThroughOptions,
 };
-pub use template::check_endpoint;
 
 /// How much one fetch may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,7 +141,29 @@ impl Sources {
 
     /// What a file of the operator's holds.
     pub fn file(&self, options: &FileOptions, bounds: Bounds) -> Source {
-        self.source(Kind::File(options.clone()), bounds)
+        let path = options.path.clone();
+        self.source(Kind::File(path, file::Readers::new()), bounds)
+    }
+
+    /// What a key that is absent stands for.
+    pub fn through(&self, options: &ThroughOptions) -> Source {
+        let bounds = Bounds {
+            timeout: options.timeout,
+            bytes: options.max_bytes,
+        };
+        match &options.origin {
+            Origin::Http(http) => self.http(http, bounds),
+            Origin::File(beneath) => {
+                let beneath = beneath::Beneath::new(beneath);
+                self.source(Kind::Beneath(beneath, file::Readers::new()), bounds)
+            }
+            Origin::Sql(sql) => {
+                // Whoever may fetch has a connection: nobody waits for one.
+                let connections = options.max_concurrency;
+                let sql = sql::Sql::new(self.outbound.clone(), sql, connections, options.timeout);
+                self.source(Kind::Sql(Box::new(sql)), bounds)
+            }
+        }
     }
 
     /// Runs `work` on the runtime for outbound calls, whoever waits for it.
@@ -169,10 +195,21 @@ pub struct Source {
 enum Kind {
     Fixed(Bytes),
     Http(Box<http::Http>),
-    File(FileOptions),
+    File(PathBuf, file::Readers),
+    Beneath(beneath::Beneath, file::Readers),
+    Sql(Box<sql::Sql>),
 }
 
 impl Source {
+    /// Whether there may be a value of `key`: of some it is known without asking that there is none.
+    pub fn can_have(&self, key: &str) -> bool {
+        match &*self.kind {
+            Kind::Fixed(_) | Kind::File(..) | Kind::Sql(_) => true,
+            Kind::Http(http) => http.can_have(key),
+            Kind::Beneath(beneath, _) => beneath.place(key).is_some(),
+        }
+    }
+
     /// Asks for the value, of `key` where the source has many. `known` are the validators of the value that is there already:
     /// with none, [`Fetched::NotModified`] is never answered. May be awaited on any runtime; what is given up stops.
     ///
@@ -210,10 +247,15 @@ impl Kind {
         match self {
             Self::Fixed(bytes) => Ok(Fetched::Value(Value::of(bytes.clone()))),
             Self::Http(http) => http.fetch(key, known, most).await,
-            Self::File(options) => {
-                let path = options.path.clone();
-                apart(move || file::read(&path, most)).await
+            Self::File(path, readers) => {
+                let path = path.clone();
+                readers.run(move || file::read(&path, most)).await
             }
+            Self::Beneath(beneath, readers) => match beneath.place(key.unwrap_or_default()) {
+                None => Ok(Fetched::Absent),
+                Some(place) => readers.run(move || place.read(most)).await,
+            },
+            Self::Sql(sql) => sql.fetch(key.unwrap_or_default(), most).await,
         }
     }
 }

@@ -8,15 +8,6 @@ use crate::outbound::Url;
 /// What stands for the key.
 const KEY: &str = "{key}";
 
-/// Says what is wrong with an endpoint, where something is: it has to be an address of http or https whose host, user and
-/// port do not depend on a key.
-///
-/// # Errors
-/// A sentence's end: "is no address", say.
-pub fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
-    Template::new(endpoint).map(drop)
-}
-
 /// An endpoint with the places of the key in it.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -29,6 +20,7 @@ pub(super) struct Template {
 }
 
 impl Template {
+    /// Refuses what is no address of http or https, and one whose host, user or port would depend on a key.
     pub(super) fn new(endpoint: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = endpoint.split_once("://").ok_or("is no address")?;
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -55,12 +47,17 @@ impl Template {
         let Some(key) = key else {
             return self.parse(KEY).map(Some);
         };
-        let key = encoded(key);
-        let mut segments = self.path.split('/').filter(|text| text.contains(KEY));
-        if segments.any(|segment| is_dots(&segment.replace(KEY, &key))) {
+        if !self.leads_to(key) {
             return Ok(None);
         }
-        self.parse(&key).map(Some)
+        self.parse(&encoded(key)).map(Some)
+    }
+
+    /// Whether `key` has an address.
+    pub(super) fn leads_to(&self, key: &str) -> bool {
+        let key = encoded(key);
+        let mut segments = self.path.split('/').filter(|text| text.contains(KEY));
+        !segments.any(|segment| is_dots(&segment.replace(KEY, &key)))
     }
 
     fn parse(&self, key: &str) -> Result<Url, &'static str> {
@@ -68,6 +65,16 @@ impl Template {
         let text = format!("{}{path}{query}", self.authority);
         text.parse().map_err(|_why| "is no address")
     }
+}
+
+/// The parts of a path below a directory, with `key` in its places; `None` where one of them leads up or is no name.
+pub(super) fn names(path: &str, key: &str) -> Option<Vec<String>> {
+    let path = path.replace(KEY, key);
+    let names = path.split('/').map(|name| {
+        let is_name = !matches!(name, "" | "." | "..") && !name.contains('\0');
+        is_name.then(|| name.to_owned())
+    });
+    names.collect()
 }
 
 /// Whether a segment is one of those that lead nowhere or up, in any of the spellings that an address knows (WHATWG URL,
@@ -167,10 +174,21 @@ mod tests {
             ("http://{key}@h/", "has {key} before its path"),
             ("{key}://h/", "has {key} before its path"),
         ] {
-            assert_eq!(check_endpoint(endpoint), Err(why), "{endpoint}");
+            let refused = Template::new(endpoint).unwrap_err();
+            assert_eq!(refused, why, "{endpoint}");
         }
         for endpoint in ["http://h", "HTTPS://h?{key}", "http://[::1]:1/{key}"] {
-            assert_eq!(check_endpoint(endpoint), Ok(()), "{endpoint}");
+            assert!(of(endpoint, "a").is_some(), "{endpoint}");
         }
+    }
+
+    #[test]
+    fn names_below_a_directory_never_lead_out_of_it() {
+        assert_eq!(names("{key}.json", "a/b").unwrap(), ["a", "b.json"]);
+        assert_eq!(names("u/{key}", "..x").unwrap(), ["u", "..x"]);
+        for key in ["", ".", "..", "/etc", "a//b", "a/", "a/../b", "a/.", "\0"] {
+            assert_eq!(names("{key}", key), None, "{key:?}");
+        }
+        assert_eq!(names("../{key}", "a"), None);
     }
 }

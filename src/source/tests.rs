@@ -11,24 +11,27 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::plain::sources;
 use super::*;
-use crate::outbound::{Auth, HeaderMap, Method, Options, Secret};
+use crate::outbound::{Auth, Method, Secret};
 
 const PATIENT: Bounds = Bounds {
     timeout: Duration::from_secs(20),
     bytes: 100,
 };
 
-fn sources() -> Sources {
-    Sources::new(Outbound::start(Options::default()).unwrap())
-}
-
 fn nothing() -> Validators {
     Validators::default()
 }
 
 /// A server that answers each request with the next of these, the last one again and again, and tells what it was asked.
-async fn answering(answers: &'static [&'static str]) -> (SocketAddr, UnboundedReceiver<String>) {
+async fn answering(answers: &[&str]) -> (SocketAddr, UnboundedReceiver<String>) {
+    let answers = answers.iter().map(|answer| answer.as_bytes().to_vec());
+    answering_bytes(answers.collect()).await
+}
+
+async fn answering_bytes(answers: Vec<Vec<u8>>) -> (SocketAddr, UnboundedReceiver<String>) {
+    let answers = Arc::new(answers);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = unbounded_channel();
@@ -36,12 +39,13 @@ async fn answering(answers: &'static [&'static str]) -> (SocketAddr, UnboundedRe
         let answered = Arc::new(AtomicUsize::new(0));
         while let Ok((mut stream, _)) = listener.accept().await {
             let (sender, answered) = (sender.clone(), Arc::clone(&answered));
+            let answers = Arc::clone(&answers);
             tokio::spawn(async move {
                 while let Some(request) = read_request(&mut stream).await {
                     let place = answered.fetch_add(1, Ordering::Relaxed);
-                    let answer = answers[place.min(answers.len() - 1)];
+                    let answer = &answers[place.min(answers.len() - 1)];
                     let told = sender.send(request).is_ok();
-                    if !told || stream.write_all(answer.as_bytes()).await.is_err() {
+                    if !told || stream.write_all(answer).await.is_err() {
                         break;
                     }
                 }
@@ -71,19 +75,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-fn plain(endpoint: String) -> HttpOptions {
-    HttpOptions {
-        endpoint,
-        method: Method::GET,
-        headers: HeaderMap::new(),
-        auth: None,
-        body: None,
-        ca: None,
-    }
-}
-
 async fn get(address: SocketAddr, known: &Validators) -> Result<Fetched, FetchError> {
-    let source = sources().http(&plain(format!("http://{address}/x")), PATIENT);
+    let source = sources().http(&plain::get(format!("http://{address}/x")), PATIENT);
     source.fetch(None, known).await
 }
 
@@ -133,9 +126,23 @@ async fn an_answer_is_a_value_with_what_was_said_of_it() {
 }
 
 #[tokio::test]
+async fn what_is_too_long_to_be_kept_with_a_value_is_left_out() {
+    let typed = |len: usize| {
+        let long = "x".repeat(len - "text/".len());
+        let answer =
+            format!("HTTP/1.1 200 X\r\nContent-Length: 0\r\nContent-Type: text/{long}\r\n\r\n");
+        answer.into_bytes()
+    };
+    let (address, _asked) = answering_bytes(vec![typed(1024), typed(1025)]).await;
+    let kept = value(get(address, &nothing()).await).media_type;
+    assert_eq!(kept.map(|text| text.len()), Some(1024));
+    assert_eq!(value(get(address, &nothing()).await).media_type, None);
+}
+
+#[tokio::test]
 async fn a_request_is_sent_as_the_operator_said_it() {
     let (address, mut asked) = answering(&["HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n"]).await;
-    let mut options = plain(format!("http://{address}/q?k={{key}}"));
+    let mut options = plain::get(format!("http://{address}/q?k={{key}}"));
     options.method = Method::POST;
     options.body = Some("SELECT 1\n".to_owned());
     options
@@ -201,7 +208,10 @@ async fn only_two_statuses_say_that_there_is_no_value() {
         "HTTP/1.1 500 X\r\nContent-Length: 3\r\n\r\nbad",
     ])
     .await;
-    let source = sources().http(&plain(format!("http://{address}/secret?hunter2")), PATIENT);
+    let source = sources().http(
+        &plain::get(format!("http://{address}/secret?hunter2")),
+        PATIENT,
+    );
     for _ in 0..2 {
         let fetched = source.fetch(None, &nothing()).await;
         assert_eq!(fetched.unwrap(), Fetched::Absent);
@@ -220,7 +230,10 @@ async fn only_two_statuses_say_that_there_is_no_value() {
 #[tokio::test]
 async fn a_key_that_would_lead_up_is_absent_and_nobody_is_asked() {
     let (address, mut asked) = answering(&["HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n"]).await;
-    let source = sources().http(&plain(format!("http://{address}/users/{{key}}")), PATIENT);
+    let source = sources().http(
+        &plain::get(format!("http://{address}/users/{{key}}")),
+        PATIENT,
+    );
     for key in [".", ".."] {
         let fetched = source.fetch(Some(key), &nothing()).await;
         assert_eq!(fetched.unwrap(), Fetched::Absent);
@@ -238,7 +251,7 @@ async fn whoever_hangs_is_given_up_in_time_and_what_is_too_large_is_not_taken() 
     let (address, _asked) = answering(&["HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\nhel"]).await;
     let after = Duration::from_millis(100);
     let bounded = |timeout, bytes| {
-        let options = plain(format!("http://{address}/"));
+        let options = plain::get(format!("http://{address}/"));
         let source = sources().http(&options, Bounds { timeout, bytes });
         async move { source.fetch(None, &nothing()).await.unwrap_err() }
     };
@@ -254,13 +267,40 @@ async fn whoever_hangs_is_given_up_in_time_and_what_is_too_large_is_not_taken() 
     );
 }
 
+/// 50 times the letter x, as gzip has it.
+const FIFTY: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\xa8\x20\x15\x00\x00\x03\x8a\x62\xac\x32\x00\x00\x00";
+/// 20,000 zeros, as gzip has it.
+const BOMB: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xed\xc1\x31\x01\x00\x00\x00\xc2\xa0\xf5\x4f\x6d\x0d\x0f\xa0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x78\x30\x02\x53\x2f\x97\x20\x4e\x00\x00";
+
+#[tokio::test]
+async fn what_came_compressed_is_inflated_and_not_beyond_its_limit() {
+    let compressed = |body: &[u8]| {
+        let len = body.len();
+        let head =
+            format!("HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: {len}\r\n\r\n");
+        [head.as_bytes(), body].concat()
+    };
+    let (address, mut asked) = answering_bytes(vec![compressed(FIFTY), compressed(BOMB)]).await;
+    let inflated = value(get(address, &nothing()).await);
+    assert_eq!(inflated.bytes, "x".repeat(50));
+    assert_eq!(inflated.content_encoding, None);
+    let request = asked.recv().await.unwrap();
+    assert!(request.contains("accept-encoding: gzip\r\n"), "{request}");
+    assert!(BOMB.len() < PATIENT.bytes);
+    let failure = get(address, &nothing()).await.unwrap_err();
+    assert!(
+        matches!(failure, FetchError::TooLarge { limit: 100 }),
+        "{failure}"
+    );
+}
+
 #[tokio::test]
 async fn failures_show_neither_addresses_nor_passwords() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let folder = tempfile::tempdir().unwrap();
-    let mut gone = plain(format!("http://{address}/hunter2?hunter2#hunter2"));
+    let mut gone = plain::get(format!("http://{address}/hunter2?hunter2#hunter2"));
     gone.auth = Some(Auth {
         user: "hunter2".to_owned(),
         password: Secret::Given("hunter2".into()),
@@ -273,7 +313,7 @@ async fn failures_show_neither_addresses_nor_passwords() {
         endpoint: "http://169.254.169.254/hunter2".to_owned(),
         ..gone.clone()
     };
-    let nowhere = plain("hunter2".to_owned());
+    let nowhere = plain::get("hunter2".to_owned());
     for (options, kind) in [
         (gone, "unreachable"),
         (locked, "setup"),
@@ -339,4 +379,103 @@ async fn a_file_is_taken_to_its_limit_and_not_one_byte_further() {
     // What announces nothing and has no end is no regular file either.
     let failure = read(Path::new("/dev/zero"), PATIENT).await.unwrap_err();
     assert_eq!(failure.kind(), "unreadable", "{failure}");
+}
+
+/// A source beneath `root`.
+fn beneath(root: &Path, path: &str) -> Source {
+    let origin = Origin::File(BeneathOptions {
+        root: root.to_owned(),
+        path: path.to_owned(),
+    });
+    sources().through(&ThroughOptions {
+        max_bytes: PATIENT.bytes,
+        ..plain::through(origin)
+    })
+}
+
+#[tokio::test]
+async fn a_key_is_a_file_beneath_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("sub/a.json"), "{}").unwrap();
+    fs::write(folder.path().join("...json"), "dots").unwrap();
+    fs::write(folder.path().join("large.json"), [0; 101]).unwrap();
+    let source = beneath(folder.path(), "{key}.json");
+    let deep = value(source.fetch(Some("sub/a"), &nothing()).await);
+    assert_eq!(&*deep.bytes, b"{}");
+    assert_eq!(deep.media_type.as_deref(), Some("application/json"));
+    let dots = value(source.fetch(Some(".."), &nothing()).await);
+    assert_eq!(&*dots.bytes, b"dots");
+    let failure = source.fetch(Some("large"), &nothing()).await.unwrap_err();
+    assert!(
+        matches!(failure, FetchError::TooLarge { limit: 100 }),
+        "{failure}"
+    );
+    let long = "x".repeat(1000);
+    for key in [
+        "absent",
+        "absent/a",
+        "sub/a.json/b",
+        "/sub/a",
+        "sub//a",
+        long.as_str(),
+    ] {
+        let fetched = source.fetch(Some(key), &nothing()).await;
+        assert_eq!(fetched.unwrap(), Fetched::Absent, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn no_key_leads_out_of_its_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("root/sub")).unwrap();
+    fs::write(at("secret"), "secret").unwrap();
+    fs::write(at("root/there"), "there").unwrap();
+    symlink(at("secret"), at("root/out")).unwrap();
+    symlink("there", at("root/in")).unwrap();
+    symlink(folder.path(), at("root/up")).unwrap();
+    symlink("..", at("root/sub/parent")).unwrap();
+    // The directory itself is the operator's, and may be a link.
+    symlink(at("root"), at("linked")).unwrap();
+    let source = beneath(&at("linked"), "{key}");
+    assert_eq!(
+        value(source.fetch(Some("there"), &nothing()).await).bytes,
+        "there"
+    );
+    for key in [
+        "../secret",
+        "sub/../../secret",
+        "..",
+        ".",
+        "sub/..",
+        "",
+        "sub",
+    ] {
+        let fetched = source.fetch(Some(key), &nothing()).await;
+        assert_eq!(fetched.unwrap(), Fetched::Absent, "{key}");
+    }
+    for key in ["out", "in", "up/secret", "sub/parent/there"] {
+        let failure = source.fetch(Some(key), &nothing()).await.unwrap_err();
+        assert!(
+            failure.to_string().contains("links are not followed"),
+            "{key}: {failure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_its_directory_nothing_is_known_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = beneath(&folder.path().join("absent"), "{key}");
+    let failure = source.fetch(Some("a"), &nothing()).await.unwrap_err();
+    assert_eq!(failure.kind(), "unreadable");
+    fs::create_dir_all(folder.path().join("absent")).unwrap();
+    let made = Command::new("mkfifo")
+        .arg(folder.path().join("absent/a"))
+        .status();
+    assert!(made.unwrap().success());
+    // A pipe is there, and no file.
+    let failure = source.fetch(Some("a"), &nothing()).await.unwrap_err();
+    assert!(failure.to_string().contains("no regular file"), "{failure}");
 }

@@ -14,6 +14,7 @@ use crate::follower::Follower;
 use crate::harness::{Answer, Client, Server};
 use crate::mirrors::{copying, default_of, mirror};
 use crate::pump::{fixed, http, options as sources};
+use crate::sinks_behind::add_sinks;
 
 /// What the codes are asked of.
 struct Stage {
@@ -38,6 +39,7 @@ impl Stage {
             options.limits.body_stall = std::time::Duration::from_millis(100);
             options.watch.history_events = 1;
             options.keyspaces = vec![("filed".to_owned(), Policy::default())];
+            add_sinks(options);
             // Nobody listens there: who follows need not have found anybody yet.
             let nobody = mirror(Upstream::Standpipe(default_of(([127, 0, 0, 1], 9).into())));
             copying(options, nobody);
@@ -175,6 +177,17 @@ const MADE: &[(&str, Make)] = &[
     ("managed_by_source", |stage| {
         stage.server.put("/v1/mine", b"2")
     }),
+    ("sink_backlog", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/n", &json!({}));
+        stage.json("POST", "/keyspaces/sums/counters/m", &json!({}))
+    }),
+    ("sink_failed", |stage| {
+        stage.json("POST", "/keyspaces/sums/counters/n", &json!({}));
+        stage.server.send("POST", "/sinks/sums/sync", &[], b"")
+    }),
+    ("sink_not_found", |stage| {
+        stage.server.send("POST", "/sinks/filed/sync", &[], b"")
+    }),
     ("durability_fixed", |stage| {
         stage.json(
             "PUT",
@@ -273,7 +286,14 @@ const MADE: &[(&str, Make)] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     ("draining", "src/server/tests.rs"),
     ("durability_lost", "tests/live/failed_sync.py"),
+    ("source_failed", "tests/api/through/failing.rs"),
+    ("source_timeout", "tests/api/through/failing.rs"),
+    ("breaker_open", "tests/api/through/failing.rs"),
+    ("source_rate_limited", "tests/api/through/limits.rs"),
+    ("not_stored", "tests/api/through/reading.rs"),
     ("disk_full", "tests/live/full_disk.py"),
+    ("sink_pending", "tests/api/sinks_behind.rs"),
+    ("sink_ahead", "tests/api/sinks_ahead.rs"),
 ];
 
 /// Asks a server whose store cannot be opened yet: its manifest is a pipe that nobody has written to.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 
-from . import server
+from . import examples, server
 from .checks import Checks, say
 from .server import Server
 
@@ -27,7 +27,7 @@ def main():
     tool = pathlib.Path(sys.executable).with_name("schemathesis")
     # A watch would go on for ever, and generated names would soon be one keyspace too many; the rest is as by default.
     settings = {"limits.watch_duration": "1s", "limits.keyspaces": "100000"}
-    with Server(data, settings=settings, arguments=server.with_a_source()) as target:
+    with Server(data, settings=settings, arguments=examples.configuration()) as target:
         address = f"http://127.0.0.1:{target.port}"
         operations = target.client().request("GET", "/openapi.json")
         checks.equal(operations.status, 200, "GET /openapi.json")

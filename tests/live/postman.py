@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 
-from . import server
+from . import examples, server
 from .checks import Checks, say
 from .server import Server
 
@@ -47,7 +47,7 @@ def run(checks, target, folder):
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     checks, data, folder = Checks(), server.fresh("postman"), server.CACHE / "newman"
-    with Server(data, arguments=server.with_a_source()) as target:
+    with Server(data, arguments=examples.configuration()) as target:
         say("newman, the collection in its order")
         run(checks, target, folder)
         checks.ends_well(target)

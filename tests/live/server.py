@@ -30,14 +30,6 @@ def fresh(name):
     return data
 
 
-def with_a_source():
-    """The arguments of a start with the source that the examples of the document name."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    path = CACHE / "with-a-source.yml"
-    path.write_text("sources: { motd: { static: { value: 'Hello, world!' } } }\n", "utf-8")
-    return "-c", path
-
-
 def environment(settings):
     """The environment of a run: ours without stray settings, plus `{"log.segment_bytes": "4MiB"}` as variables."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("STANDPIPE_")}

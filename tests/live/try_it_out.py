@@ -6,7 +6,7 @@ import json
 import shutil
 import urllib.parse
 
-from . import server
+from . import examples, server
 from .browser import PICTURES, Watched, chromium
 from .checks import Checks, say
 from .server import Server
@@ -137,7 +137,7 @@ def main():
     run(checks, data, lambda page, _: store_and_flush(checks, page), "try-it-out.png")
     data = server.fresh("try-it-out")
     run(checks, data, lambda page, document: every_operation(checks, page, document), "every-operation.png",
-        server.with_a_source())
+        examples.configuration())
     say("pictures are in tests/.cache/screenshots")
     shutil.rmtree(data, ignore_errors=True)
     checks.finish()

@@ -1,6 +1,6 @@
 """/ui/ in headless Chromium, as a person uses it: browse, search, edit, conflict, create, delete, files, keyspaces, a watch,
-figures, the keyboard alone, dark and light, a phone, and a server with tokens. What the page shows is held against what the
-server says."""
+figures, the keyboard alone, dark and light, a phone, data flows, sinks, and a server with tokens. What the page shows is held
+against what the server says."""
 
 import argparse
 import json
@@ -11,7 +11,9 @@ from .browser import PICTURES, Watched, chromium
 from .checks import Checks, say, wait_until
 from .server import Server
 from .ui_access import with_tokens
+from .ui_flows import with_flows
 from .ui_looks import every_view, keyboard_only, themes
+from .ui_sinks import with_sinks
 
 JSON = b'{"name":"standpipe","ratio":1.0,"big":12345678901234567890,"tags":["a",{"deep":null}],"text":"a \\"quoted\\" {"}'
 BINARY = bytes(range(256)) * 12
@@ -365,11 +367,13 @@ def figures(walk):
 
 
 STEPS = [browse, look, edit, conflict, hint, create_and_delete, keyspaces, watch, figures, keyboard_only, themes, every_view]
+# Those that need servers of their own.
+SERVERS = [with_flows, with_sinks, with_tokens]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="*", help="only these: " + " ".join(step.__name__ for step in [*STEPS, with_tokens]))
+    parser.add_argument("steps", nargs="*", help="only these: " + " ".join(step.__name__ for step in [*STEPS, *SERVERS]))
     wanted = parser.parse_args().steps
     checks, data = Checks(), server.fresh("ui")
     with chromium() as browser:
@@ -389,9 +393,10 @@ def main():
                 page.close()
             watched.check(checks, "/ui/")
             checks.ends_well(target)
-        if not wanted or "with_tokens" in wanted:
-            say("with tokens")
-            with_tokens(checks, browser)
+        for step in SERVERS:
+            if not wanted or step.__name__ in wanted:
+                say(step.__name__.replace("_", " "))
+                step(checks, browser)
     say("pictures are in tests/.cache/screenshots")
     shutil.rmtree(data, ignore_errors=True)
     checks.finish()

@@ -3,7 +3,7 @@ in the page itself."""
 
 from .browser import PICTURES
 
-VIEWS = ("keys", "watch", "keyspaces", "figures")
+VIEWS = ("keys", "watch", "keyspaces", "flows", "figures")
 
 # What can be pressed or filled and has no name for somebody who does not see it.
 NAMELESS = """() => [...document.querySelectorAll('button, a, input:not([type=hidden]), select, textarea')]
@@ -54,7 +54,7 @@ def keyboard_only(walk):
         stops.append(stop["name"])
         if not stop["visible"]:
             unseen.append(stop["name"])
-    checks.equal(stops[:6], ["Skip to the content", "Standpipe", "Keys", "Watch", "Keyspaces", "Figures"], "the focus goes first to")
+    checks.equal(stops[:7], ["Skip to the content", "Standpipe", "Keys", "Watch", "Keyspaces", "Flows", "Figures"], "the focus goes first to")
     checks.check(not unseen, f"every one of {len(stops)} places shows that it has the focus" + "".join(f"; not {name}" for name in unseen))
     # The first press of / may still be in the field's own key handling: it is a key of the page only outside of fields.
     page.evaluate("document.activeElement.blur()")
@@ -101,7 +101,7 @@ def keyboard_only(walk):
     for number, view in enumerate(VIEWS, 1):
         page.keyboard.press(str(number))
         page.locator(f".views a[aria-current][href='#/{view}']").wait_for()
-    checks.check(True, "1 to 4 lead through the views")
+    checks.check(True, "1 to 5 lead through the views")
 
 
 def background(page):
@@ -134,14 +134,14 @@ def themes(walk):
 def every_view(walk):
     """Each view in both themes and two widths: nothing sticks out, everything has a name, all text can be read."""
     checks, page = walk.checks, walk.page
-    places = {"keys": "#/keys", "entry": "#/keys/default?key=config%2Fapp.json", "watch": "#/watch", "keyspaces": "#/keyspaces", "figures": "#/figures"}
+    places = {"keys": "#/keys", "entry": "#/keys/default?key=config%2Fapp.json", "watch": "#/watch", "keyspaces": "#/keyspaces", "flows": "#/flows", "figures": "#/figures"}
     for width, height in ((1280, 800), (360, 740)):
         page.set_viewport_size({"width": width, "height": height})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
             for name, place in places.items():
                 walk.goto(place)
-                page.locator("main .keys a:visible, main .entry pre, main .events, main .space, main .plot .grid").first.wait_for(state="attached")
+                page.locator("main .keys a:visible, main .entry pre, main .events, main .space, main .how, main .plot .grid").first.wait_for(state="attached")
                 wide = page.evaluate("document.documentElement.scrollWidth")
                 checks.check(wide <= width, f"{name}, {theme}, {width} pixels: {wide} wide")
                 pale, nameless = page.evaluate(PALE), page.evaluate(NAMELESS)

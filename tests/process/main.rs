@@ -11,6 +11,7 @@ mod mirrors;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../api/pump/origin.rs"]
 mod origin;
+mod read_through;
 mod reload;
 mod reload_keyspaces;
 mod serving;

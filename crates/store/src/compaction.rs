@@ -13,6 +13,7 @@
 //! rotate first, fold outside of any lock.
 
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ use crate::fs::Dir;
 use crate::int::wide;
 use crate::log::{Level, Log, is_full, segment};
 use crate::manifest::{Manifest, ManifestFile, Snapshot};
-use crate::map::{Contents, Entry, Keyspace};
+use crate::map::{Contents, Entry, Keyspace, Open};
 use crate::record::Parts;
 use crate::snapshot::writer::Writer;
-use crate::snapshot::{self, Block, Footer, Identity};
+use crate::snapshot::{self, Block, Footer, Identity, Kind, OfKeyspace};
 use crate::wait::block_on;
 
 /// Most entries that one lock hold looks at.
@@ -113,14 +114,13 @@ impl Compaction<'_> {
     /// 1.2 times the live bytes have to be free.
     fn check_space(&self) -> Result<(), CompactError> {
         let now = self.clock.now_ms();
-        let stats = self
-            .contents
-            .keyspaces
-            .all()
-            .into_iter()
-            .map(|keyspace| keyspace.map.stats(now));
-        let live: u64 = stats
-            .map(|stats| snapshot::estimate(stats.entry_bytes, stats.live))
+        let all = self.contents.keyspaces.all().into_iter();
+        let live: u64 = all
+            .map(|keyspace| {
+                let (stats, ledger) = (keyspace.map.stats(now), keyspace.ledger());
+                let rows = ledger.rows() + ledger.dead().len();
+                snapshot::estimate(stats.entry_bytes, stats.live, rows)
+            })
             .sum();
         let needed = live + live / 5;
         let free = self
@@ -173,12 +173,14 @@ impl Compaction<'_> {
             .map(|keyspace| keyspace.record())
             .collect();
         let dropped = self.contents.keyspaces.dropped_since(s);
+        // Behind the rows, which are of these generations or of older ones.
+        let generations = self.generations();
         // What is missing tells of a change as well: a key that was deleted, expired or flushed while this was written.
         writer.covers(self.log.last_revision());
         #[cfg(not(feature = "bug-snapshot-ahead"))]
         block_on(self.log.reached(Level::Durable, writer.newest()))?;
         let (footer, len) = writer
-            .finish(keyspaces, dropped)
+            .finish(keyspaces, dropped, generations)
             .map_err(discarded("finishing the snapshot"))?;
         let snapshot = Snapshot {
             s,
@@ -190,14 +192,45 @@ impl Compaction<'_> {
         Ok((snapshot, footer.entries))
     }
 
-    /// Writes the entries of one keyspace, shard by shard in key order.
+    /// Writes one keyspace: its entries, then what is pending of it, then what could not be passed on.
+    ///
+    /// In this order, because a flush marks the keys that it takes away and names none of them. Of one that comes while this is
+    /// written, each key that it took away was either read before it: then replay finds its entry and marks it; or it was not:
+    /// then its row is read later still, with the mark in it. Everything else that makes or ends a row names its key and says
+    /// what the row is afterwards, so each row may be read at any moment.
     fn keyspace(
         &self,
         writer: &mut Writer,
         keyspace: &Keyspace,
         pause: &mut impl FnMut(Duration) -> bool,
     ) -> io::Result<()> {
-        let mut block = Block::default();
+        #[cfg(feature = "bug-pending-before-entries")]
+        pending(writer, keyspace, pause)?;
+        self.entries_of(writer, keyspace, pause)?;
+        #[cfg(not(any(
+            feature = "bug-pending-before-entries",
+            feature = "bug-pending-not-in-snapshot"
+        )))]
+        pending(writer, keyspace, pause)?;
+        dead(writer, keyspace)
+    }
+
+    /// The generations of all keyspaces of which that says anything.
+    fn generations(&self) -> Vec<OfKeyspace> {
+        let all = self.contents.keyspaces.all().into_iter();
+        let all = all.map(|keyspace| (keyspace.id(), keyspace.ledger().generations().settled()));
+        all.filter(|(_, generations)| !generations.is_new())
+            .collect()
+    }
+
+    /// Writes the entries of one keyspace, shard by shard in key order.
+    fn entries_of(
+        &self,
+        writer: &mut Writer,
+        keyspace: &Keyspace,
+        pause: &mut impl FnMut(Duration) -> bool,
+    ) -> io::Result<()> {
+        let mut block = Block::of(Kind::Entries);
         for shard in 0..keyspace.map.shards() {
             let mut after: Option<Vec<u8>> = None;
             loop {
@@ -313,6 +346,85 @@ fn hold(keyspace: &Keyspace, shard: usize, after: Option<&[u8]>) -> Vec<Entry> {
         })
         .cloned()
         .collect()
+}
+
+/// Adds the next rows of a shard to a block: a bounded number, so that the lock is held for a bounded time. Returns the last of
+/// them.
+fn hold_rows(
+    keyspace: &Keyspace,
+    shard: usize,
+    after: Option<&(u64, Vec<u8>)>,
+    block: &mut Block,
+) -> Option<(u64, Vec<u8>)> {
+    let shard = keyspace.map.read(shard);
+    let (mut count, mut last) = (0, None);
+    for open in [Open::Frozen, Open::Current] {
+        let Some(generation) = keyspace.ledger().generation(open) else {
+            continue;
+        };
+        let from = match after {
+            Some((of, _)) if *of > generation => continue,
+            Some((of, key)) if *of == generation => Bound::Excluded(&**key),
+            Some(_) | None => Bound::Unbounded,
+        };
+        for (key, row) in shard.rows(open, from).take(ENTRIES_PER_HOLD - count) {
+            block.push_row(generation, key, row);
+            count += 1;
+            last = Some((generation, key.to_vec()));
+        }
+    }
+    last
+}
+
+/// Writes what is pending, shard by shard, generation by generation in key order.
+#[cfg_attr(
+    feature = "bug-pending-not-in-snapshot",
+    expect(dead_code, reason = "that is the bug")
+)]
+fn pending(
+    writer: &mut Writer,
+    keyspace: &Keyspace,
+    pause: &mut impl FnMut(Duration) -> bool,
+) -> io::Result<()> {
+    let mut block = Block::of(Kind::Pending);
+    for shard in 0..keyspace.map.shards() {
+        let mut after: Option<(u64, Vec<u8>)> = None;
+        while let Some(last) = hold_rows(keyspace, shard, after.as_ref(), &mut block) {
+            after = Some(last);
+            if wide(block.len()) >= BYTES_PER_HOLD {
+                writer.block(&mut block, keyspace.id())?;
+            }
+            if !pause(writer.pace()) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
+    }
+    if block.is_empty() {
+        Ok(())
+    } else {
+        writer.block(&mut block, keyspace.id())
+    }
+}
+
+/// Writes what could not be passed on.
+fn dead(writer: &mut Writer, keyspace: &Keyspace) -> io::Result<()> {
+    let mut block = Block::of(Kind::Dead);
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let letters = keyspace.ledger().dead();
+        let next = letters.behind(after.as_deref()).take(ENTRIES_PER_HOLD);
+        let mut last = None;
+        for (key, letter) in next {
+            block.push_letter(key, letter);
+            last = Some(key.to_vec());
+        }
+        drop(letters);
+        if block.is_empty() {
+            return Ok(());
+        }
+        writer.block(&mut block, keyspace.id())?;
+        after = last;
+    }
 }
 
 /// Takes all but the newest `keep` snapshots out of a manifest, and the segments that only they need. Returns the files.

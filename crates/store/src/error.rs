@@ -173,12 +173,38 @@ pub enum WriteError {
         /// What this one takes.
         actual: u64,
     },
+    /// So much is pending for a sink that no more may be, or that nothing else is left that could leave.
+    #[error("too much is waiting to be passed on: at most {limit} {of}")]
+    SinkBacklog {
+        /// The most that there may be.
+        limit: u64,
+        /// Of what.
+        of: Backlog,
+    },
     /// The store is being closed.
     #[error("the store is closing")]
     Closing,
 }
 
-/// Why a keyspace was not created or changed.
+/// What there is too much of while it is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backlog {
+    /// Keys that are pending.
+    Keys,
+    /// Bytes of a bounded keyspace, which are taken by what is pending.
+    Bytes,
+}
+
+impl fmt::Display for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keys => "keys may be pending",
+            Self::Bytes => "bytes of max_bytes may be taken",
+        })
+    }
+}
+
+/// Why a keyspace was not created, changed or dropped.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyspaceError {
     /// The change could not be made.
@@ -199,6 +225,39 @@ pub enum KeyspaceError {
     TooMany {
         /// How many there may be.
         limit: usize,
+    },
+    /// What is pending for a sink, or could not be passed on, would get lost.
+    #[error("{pending} keys wait to be passed on, {dead} could not be")]
+    SinkPending {
+        /// Keys that are pending, once for each generation.
+        pending: u64,
+        /// Keys that could not be passed on.
+        dead: u64,
+    },
+    /// A keyspace that is never logged keeps nothing for a sink.
+    #[error("a keyspace in memory keeps nothing for a sink")]
+    NotLogged,
+}
+
+/// Why something was not done for a sink.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PendingError {
+    /// The change could not be made.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Nothing of this generation is being passed on: it was dropped, or never frozen.
+    #[error("generation {generation} is not being passed on")]
+    NotFrozen {
+        /// The generation.
+        generation: u64,
+    },
+    /// There would be too many keys that could not be passed on.
+    #[error("{actual} keys could not be passed on, the limit is {limit}")]
+    DeadFull {
+        /// How many there may be.
+        limit: u64,
+        /// How many there would be.
+        actual: u64,
     },
 }
 

@@ -36,19 +36,21 @@ mod watch;
 pub use clock::Clock;
 pub use compaction::Compacted;
 pub use error::{
-    CompactError, Damage, ErrorClass, KeyspaceError, Lost, OpenError, Verdict, WriteError,
+    Backlog, CompactError, Damage, ErrorClass, KeyspaceError, Lost, OpenError, PendingError,
+    Verdict, WriteError,
 };
 pub use log::Level;
 pub use map::{Entry, Facts, FactsOf, Keyspace, MAX_KEY_BYTES};
 pub use offline::{Repair, Repaired, Report, check, repair};
-pub use options::{Durability, Eviction, Options, Policy, TailPolicy};
+pub use options::{Deletes, Durability, Eviction, Options, Pending, Policy, TailPolicy};
 pub use progress::{Phase, Progress};
 pub use record::{Lifetime, Meta};
 pub use stats::{Health, KeyspaceStats, LogStats, Stats};
 pub use store::{
-    Batch, Batched, Conditions, Counted, Delete, Deleted, Done, Draft, Failed, Flush, Holder,
-    Increment, Incremented, Operation, Place, Put, Putted, Read, Scan, SetKeyspace, Store, Touch,
-    Touched, Version, Versions, Writer,
+    Batch, Batched, Bury, Conditions, Counted, Counts, Dead, DeadPage, Delete, Deleted, Done,
+    Draft, Dropped, Failed, Flush, Freeze, Frozen, FrozenPage, FrozenRow, Holder, Increment,
+    Incremented, Operation, Passed, PendingPage, PendingRow, Place, Put, Putted, Read, Redrive,
+    Scan, SetKeyspace, Store, Total, Touch, Touched, Version, Versions, Writer,
 };
 pub use wait::block_on;
 pub use watch::{Change, Event, Filter, Flushed, NotKept, Position, Seen, Watcher};

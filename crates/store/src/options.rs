@@ -34,6 +34,35 @@ pub enum Eviction {
     None,
 }
 
+/// What a keyspace keeps for a sink, which passes it on to somebody outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Pending {
+    /// Nothing new. What was pending before stays.
+    #[default]
+    None,
+    /// Of each key the sum of its increments since the last time; nothing else that happens to the key changes it.
+    Sums {
+        /// Most sums that may be pending; a key that is pending in two generations has two.
+        most: u64,
+    },
+    /// That the key was changed: what is passed on is its value as it is then.
+    Latest {
+        /// What becomes of deletions.
+        deletes: Deletes,
+        /// Most marks that may be pending; a key that is pending in two generations has two.
+        most: u64,
+    },
+}
+
+/// What becomes of the deletions of a keyspace whose values are passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Deletes {
+    /// They are not passed on.
+    Ignore,
+    /// They are, those of a flush and of a deletion by prefix too.
+    Propagate,
+}
+
 /// What a keyspace is told. The store keeps all of it and goes by what concerns it; the rest is for those above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -47,6 +76,8 @@ pub struct Policy {
     pub eviction: Eviction,
     /// How long a client may keep an answer without asking again, in milliseconds; `None` = not at all.
     pub client_max_age_ms: Option<u64>,
+    /// What is kept for a sink.
+    pub pending: Pending,
 }
 
 impl Policy {
@@ -58,6 +89,7 @@ impl Policy {
             max_bytes: None,
             eviction: Eviction::Sieve,
             client_max_age_ms: None,
+            pending: Pending::None,
         }
     }
 }

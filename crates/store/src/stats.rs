@@ -49,6 +49,10 @@ pub struct Stats {
     pub counted_bytes: u64,
     /// Entries that expire some time.
     pub expiring: u64,
+    /// Keys that wait to be passed on by a sink; one that is in two generations counts twice.
+    pub pending: u64,
+    /// Keys that a sink could not pass on.
+    pub dead: u64,
     /// Entries that were removed because their time had come.
     pub expired: u64,
     /// Entries that left so that others fit.

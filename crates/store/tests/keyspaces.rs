@@ -7,7 +7,7 @@ use std::sync::Arc;
 use standpipe_store::fs::real::RealDir;
 use standpipe_store::{
     Clock, Conditions, Durability, Eviction, Keyspace, KeyspaceError, Level, Lifetime, Meta,
-    Options, Policy, Progress, SetKeyspace, Store, WriteError, block_on,
+    Options, Pending, Policy, Progress, SetKeyspace, Store, WriteError, block_on,
 };
 
 const NONE: Conditions<'static> = Conditions {
@@ -69,6 +69,7 @@ fn policy() -> Policy {
         max_bytes: Some(64 << 20),
         eviction: Eviction::None,
         client_max_age_ms: Some(5_000),
+        pending: Pending::Sums { most: 7 },
     }
 }
 

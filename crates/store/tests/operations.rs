@@ -53,7 +53,10 @@ fn counted(store: &Store, key: &str, increment: &Increment) -> (i64, i64, bool) 
             created,
             ..
         } => (value, previous, created),
-        refused @ (Counted::OutOfRange { .. } | Counted::NotACounter | Counted::Foreign(_)) => {
+        refused @ (Counted::OutOfRange { .. }
+        | Counted::NotACounter
+        | Counted::Foreign(_)
+        | Counted::PendingOutOfRange { .. }) => {
             panic!("{refused:?}")
         }
     }

@@ -26,6 +26,7 @@ keyspaces:
         eviction: Eviction::None,
         durability: Durability::Memory,
         client_max_age: Some(Duration::from_secs(5)),
+        ..Policy::default()
     };
     let views = Policy {
         durability: Durability::Written,

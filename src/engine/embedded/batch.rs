@@ -186,5 +186,6 @@ fn unmade(why: Failed) -> Unmade {
         Failed::NotACounter => Unmade::NotACounter,
         Failed::Repeated => Unmade::Repeated,
         Failed::Foreign(holder) => Unmade::Foreign(our_holder(holder)),
+        Failed::PendingOutOfRange { pending } => Unmade::PendingOutOfRange { pending },
     }
 }

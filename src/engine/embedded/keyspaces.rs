@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use standpipe_store::{KeyspaceError, Level};
 
-use super::{Embedded, entries};
+use super::{Embedded, entries, pending};
 use crate::engine::{
     Durability, Eviction, Failure, KeyspaceFacts, KeyspaceFailure, KeyspaceSet, Policy,
 };
@@ -45,15 +45,7 @@ impl Embedded {
         limit: usize,
     ) -> Result<KeyspaceSet, KeyspaceFailure> {
         let set = self.store.set_keyspace(name, &theirs(policy), limit).await;
-        let set = set.map_err(|error| match error {
-            KeyspaceError::Write(error) => KeyspaceFailure::Failed(error.into()),
-            KeyspaceError::DurabilityFixed { stored, asked } => KeyspaceFailure::DurabilityFixed {
-                name: name.to_owned(),
-                stored: durability(stored),
-                asked: durability(asked),
-            },
-            KeyspaceError::TooMany { limit } => KeyspaceFailure::TooMany { limit },
-        })?;
+        let set = set.map_err(|error| failure(name, error))?;
         self.on_disk(set.own.unwrap_or(set.seen)).await?;
         Ok(if set.created {
             KeyspaceSet::Created
@@ -62,12 +54,16 @@ impl Embedded {
         })
     }
 
-    pub(in crate::engine) async fn drop_keyspace(&self, name: &str) -> Result<bool, Failure> {
+    pub(in crate::engine) async fn drop_keyspace(
+        &self,
+        name: &str,
+    ) -> Result<bool, KeyspaceFailure> {
         let Some(keyspace) = self.store.keyspace(name) else {
             self.settled().await?;
             return Ok(false);
         };
-        let own = self.store.drop_keyspace(&keyspace, Level::Durable).await?;
+        let own = self.store.drop_keyspace(&keyspace, Level::Durable).await;
+        let own = own.map_err(|error| failure(name, error))?;
         // Somebody else was faster where there is no revision: what they did has to be on disk as well.
         self.on_disk(own.unwrap_or_else(|| self.store.last_revision()))
             .await?;
@@ -83,6 +79,25 @@ impl Embedded {
     }
 }
 
+fn failure(name: &str, error: KeyspaceError) -> KeyspaceFailure {
+    let name = name.to_owned();
+    match error {
+        KeyspaceError::Write(error) => KeyspaceFailure::Failed(error.into()),
+        KeyspaceError::DurabilityFixed { stored, asked } => KeyspaceFailure::DurabilityFixed {
+            name,
+            stored: durability(stored),
+            asked: durability(asked),
+        },
+        KeyspaceError::TooMany { limit } => KeyspaceFailure::TooMany { limit },
+        KeyspaceError::SinkPending { pending, dead } => KeyspaceFailure::SinkPending {
+            name,
+            pending,
+            dead,
+        },
+        KeyspaceError::NotLogged => KeyspaceFailure::NotLogged { name },
+    }
+}
+
 fn ours(policy: &standpipe_store::Policy) -> Policy {
     Policy {
         durability: durability(policy.durability),
@@ -93,6 +108,7 @@ fn ours(policy: &standpipe_store::Policy) -> Policy {
             standpipe_store::Eviction::None => Eviction::None,
         },
         client_max_age: policy.client_max_age_ms.map(Duration::from_millis),
+        pending: pending::ours(policy.pending),
     }
 }
 
@@ -111,6 +127,7 @@ fn theirs(policy: &Policy) -> standpipe_store::Policy {
             Eviction::None => standpipe_store::Eviction::None,
         },
         client_max_age_ms: policy.client_max_age.map(ms),
+        pending: pending::theirs(policy.pending),
     }
 }
 

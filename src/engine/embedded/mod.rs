@@ -4,6 +4,7 @@ mod batch;
 mod entries;
 mod keyspaces;
 mod operations;
+mod pending;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
@@ -211,6 +212,8 @@ impl Embedded {
         metrics.overhead_bytes.set(stats.overhead_bytes);
         metrics.counted_bytes.set(stats.counted_bytes);
         metrics.expiring_entries.set(stats.expiring);
+        metrics.pending_keys.set(stats.pending);
+        metrics.dead_keys.set(stats.dead);
         metrics.expired_entries.set(stats.expired);
         metrics.evicted_entries.set(stats.evicted);
         metrics.revision.set(stats.log.last_revision);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use standpipe_store::{CompactError, Counted, Deleted, Lost, Putted, Store, WriteError};
 
+use super::pending::backlog;
 use crate::engine::{
     Conditions, Delete, Entry, Failure, Holder, Increment, Incremented, Lifetime, MediaType, Put,
     Version, Versions, Writer,
@@ -152,6 +153,7 @@ pub(super) fn counted(counted: Counted) -> Incremented {
         Counted::OutOfRange { current } => Incremented::OutOfRange { current },
         Counted::NotACounter => Incremented::NotACounter,
         Counted::Foreign(holder) => Incremented::Foreign(our_holder(holder)),
+        Counted::PendingOutOfRange { pending } => Incremented::PendingOutOfRange { pending },
     }
 }
 
@@ -185,6 +187,10 @@ impl From<WriteError> for Failure {
             WriteError::Dropped => Self::KeyspaceDropped,
             WriteError::KeyspaceFull { limit } => Self::KeyspaceFull { limit },
             WriteError::EntryTooLarge { limit, actual } => Self::EntryTooLarge { limit, actual },
+            WriteError::SinkBacklog { limit, of } => Self::SinkBacklog {
+                limit,
+                of: backlog(of),
+            },
             WriteError::Closing => Self::Closing,
         }
     }

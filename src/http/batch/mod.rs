@@ -113,7 +113,10 @@ async fn each(
         .zip(&refused)
         .filter_map(|(operation, refused)| refused.is_none().then_some(operation))
         .collect();
-    let mut done = values.each(&allowed, durability).await?.into_iter();
+    let mut done = values
+        .each(&allowed, durability, limits.answer_bytes)
+        .await?
+        .into_iter();
     for (key, refused) in keys.iter().zip(refused) {
         match refused {
             Some(problem) => answer.push(key, Err(problem)),

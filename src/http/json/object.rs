@@ -165,7 +165,7 @@ impl<'a> Field<'_, 'a> {
         Err(self.other_than("true or false"))
     }
 
-    /// Reads a list of objects.
+    /// Reads a list.
     pub(crate) fn list(mut self) -> Result<List<'a>, Problem> {
         if let Node::List(items) = &mut self.node {
             return Ok(List {
@@ -187,7 +187,7 @@ impl<'a> Field<'_, 'a> {
     }
 }
 
-/// A list of objects.
+/// A list.
 #[derive(Debug)]
 pub(crate) struct List<'a> {
     place: String,
@@ -208,6 +208,20 @@ impl<'a> List<'a> {
             .into_iter()
             .enumerate()
             .map(move |(index, node)| Object::new(node, format!("{place}[{index}]"), impossible))
+    }
+
+    /// All of them, each a text.
+    pub(crate) fn texts(self) -> Result<Vec<Cow<'a, str>>, Problem> {
+        let mut texts = Vec::with_capacity(self.items.len());
+        for (index, node) in self.items.into_iter().enumerate() {
+            let kind = node.kind();
+            let Node::Text(text) = node else {
+                let detail = format!("{}[{index}] is {kind}, not a text", self.place);
+                return Err(refused(self.impossible, detail));
+            };
+            texts.push(text);
+        }
+        Ok(texts)
     }
 }
 
@@ -322,6 +336,17 @@ mod tests {
         assert_eq!(
             told(objects.next().unwrap()),
             "operations[2] is a number, not an object"
+        );
+    }
+
+    #[test]
+    fn a_list_of_texts_has_nothing_else_in_it() {
+        let texts = |text| object(text).take("operations").unwrap().list()?.texts();
+        assert_eq!(texts(r#"{"operations":["a","b"]}"#).unwrap(), ["a", "b"]);
+        assert_eq!(texts(r#"{"operations":[]}"#).unwrap(), [""; 0]);
+        assert_eq!(
+            told(texts(r#"{"operations":["a",null]}"#)),
+            "operations[1] is null, not a text"
         );
     }
 

@@ -20,7 +20,7 @@ use super::{
     batch, counters, entries, keyspace_values, listing, lookup, mirrors, operations, probes,
     sources, ttl, values, watch,
 };
-use super::{keyspaces, prefixes};
+use super::{keyspaces, prefixes, sinks};
 
 /// The document as JSON, rendered once.
 pub(crate) fn json() -> &'static str {
@@ -53,6 +53,7 @@ fn document() -> Value {
         "~1keyspaces~1{ks}/put",
         "~1keyspaces~1{ks}~1keys~1{key}/put",
         "~1keyspaces~1{ks}~1counters~1{key}/post",
+        "~1sinks~1{ks}~1redrive/post",
     ] {
         let body = document
             .pointer_mut(&format!("/paths/{operation}/requestBody"))
@@ -88,6 +89,7 @@ fn document() -> Value {
         (name = "batch", description = "Many operations in one request"),
         (name = "keyspaces", description = "Named sets of keys, each with a policy"),
         (name = "sources", description = "What is fetched by the clock"),
+        (name = "sinks", description = "Changes that are passed on to a database or a server"),
         (name = "operation", description = "Figures, limits, snapshots"),
         (name = "probes", description = "Alive, ready, and why not"),
     ),
@@ -99,6 +101,7 @@ fn document() -> Value {
         ttl::get, ttl::put, ttl::delete,
         counters::get, counters::add, batch::batch,
         lookup::root, lookup::head_root,
+        sinks::list, sinks::sync, sinks::pending, sinks::dead, sinks::redrive, sinks::resume,
         operations::flush_by_delete, operations::flush_by_post,
         sources::list, sources::run,
         operations::snapshot, operations::limits, mirrors::list, operations::metrics,

@@ -66,6 +66,7 @@ fn every_operation_is_routed_and_every_route_that_is_no_page_is_documented() {
             Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
             Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),
             Pattern::Keyed(name) => format!("/keyspaces/{{ks}}/{name}/{{key}}"),
+            Pattern::Sink(name) => format!("/sinks/{{ks}}/{name}"),
         };
         if pages.contains(&path.as_str()) {
             continue;

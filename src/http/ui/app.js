@@ -3,13 +3,14 @@
 import * as api from "./api.js";
 import { dialog, el, field, icon, toast } from "./dom.js";
 import * as figures from "./figures.js";
+import * as flows from "./flows.js";
 import * as keys from "./keys.js";
 import * as keyspaces from "./keyspaces.js";
 import * as samples from "./samples.js";
 import * as watch from "./watch.js";
 
-const VIEWS = { keys, watch, keyspaces, figures };
-const TITLES = { keys: "Keys", watch: "Watch", keyspaces: "Keyspaces", figures: "Figures" };
+const VIEWS = { keys, watch, keyspaces, flows, figures };
+const TITLES = { keys: "Keys", watch: "Watch", keyspaces: "Keyspaces", flows: "Data flows", figures: "Figures" };
 const STATE_EVERY_MS = 5000;
 
 const main = document.getElementById("main");
@@ -143,7 +144,7 @@ function progressOf(told) {
 
 const KEYBOARD = [
   ["/", "search"], ["n", "new key or keyspace"], ["r", "load again"], ["↑ ↓", "through the list of keys"],
-  ["Enter", "open, confirm"], ["Esc", "close an entry or a dialog"], ["1 2 3 4", "Keys, Watch, Keyspaces, Figures"], ["?", "this list"],
+  ["Enter", "open, confirm"], ["Esc", "close an entry or a dialog"], ["1 … 5", "Keys, Watch, Keyspaces, Flows, Figures"], ["?", "this list"],
 ];
 
 async function showHelp() {
@@ -169,7 +170,7 @@ function onKey(event) {
   if (inField && event.key !== "Escape") return;
   const views = Object.keys(VIEWS);
   if (event.key === "?") showHelp();
-  else if (/^[1-4]$/.test(event.key)) location.hash = `#/${views[Number(event.key) - 1]}`;
+  else if (/^[1-5]$/.test(event.key)) location.hash = `#/${views[Number(event.key) - 1]}`;
   else if (!open?.view.onKey?.(event)) return;
   event.preventDefault();
 }

@@ -142,6 +142,13 @@ export function failed(error, again) {
   return el("div.empty", { role: "alert" }, explain(error), again ? button("Try again", "", again) : null);
 }
 
+/** A whole place that a token is missing for, with the way to enter one. */
+export function closed(title, error) {
+  const enter = button("Enter a token", "", () => document.getElementById("token").click());
+  const why = error.status === 401 ? "Without a token this server shows none." : `For now, ${error.detail}.`;
+  return el("div.empty", { role: "alert" }, el("h2", {}, title), el("p", {}, why), enter);
+}
+
 /** A place where there is nothing yet. */
 export function empty(title, text, ...actions) {
   return el("div.empty", {}, el("h2", {}, title), text ? el("p", {}, text) : null, actions);

@@ -1,7 +1,7 @@
 // Figures: what the server does now and did in the last minutes.
 
 import * as api from "./api.js";
-import { button, el, failed, select, toast } from "./dom.js";
+import { button, closed, el, failed, select, toast } from "./dom.js";
 import { bytes, count, plural, seconds, short } from "./format.js";
 import { Chart } from "./chart.js";
 import * as samples from "./samples.js";
@@ -89,11 +89,7 @@ class Figures {
   }
 
   failure(error) {
-    if (error.status === 401 || error.status === 403) {
-      const enter = button("Enter a token", "", () => document.getElementById("token").click());
-      const why = error.status === 401 ? "Without a token this server shows none." : `For now, ${error.detail}.`;
-      return el("div.empty", { role: "alert" }, el("h2", {}, "Figures need a token with the verb admin"), el("p", {}, why), enter);
-    }
+    if (error.status === 401 || error.status === 403) return closed("Figures need a token with the verb admin", error);
     return failed(error, () => samples.take());
   }
 

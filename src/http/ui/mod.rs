@@ -47,10 +47,15 @@ assets! {
     "editor.js" "editor.js" SCRIPT;
     "entry.js" "entry.js" SCRIPT;
     "figures.js" "figures.js" SCRIPT;
+    "flow.js" "flow.js" SCRIPT;
+    "flows.js" "flows.js" SCRIPT;
     "format.js" "format.js" SCRIPT;
     "keys.js" "keys.js" SCRIPT;
     "keyspaces.js" "keyspaces.js" SCRIPT;
+    "mirrors.js" "mirrors.js" SCRIPT;
     "samples.js" "samples.js" SCRIPT;
+    "sinks.js" "sinks.js" SCRIPT;
+    "sources.js" "sources.js" SCRIPT;
     "theme.js" "theme.js" SCRIPT;
     "watch.js" "watch.js" SCRIPT;
     "base.css" "base.css" CSS;

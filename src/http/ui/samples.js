@@ -7,7 +7,7 @@ export const EVERY_MS = 2000;
 const KEPT_MS = 15 * 60 * 1000;
 
 /** What this page and probes ask for themselves is left out of the requests: an idle server shows none. */
-const OWN = new Set(["metrics", "readyz", "livez", "health", "ui", "docs", "openapi", "postman", "problem_page"]);
+const OWN = new Set(["metrics", "readyz", "livez", "health", "ui", "docs", "openapi", "postman", "problem_page", "list_sources", "mirrors", "list_sinks"]);
 
 const samples = [];
 const listeners = new Set();

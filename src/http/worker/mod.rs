@@ -26,7 +26,7 @@ use super::routes::{self, Admission, Operation, Target};
 use super::service::Service;
 use super::{
     batch, counters, entries, keyspace_values, listing, lookup, mirrors, operations, pages, probes,
-    sources, ttl, ui, values, watch,
+    sinks, sources, ttl, ui, values, watch,
 };
 use crate::metrics::{Counter, Durations};
 
@@ -188,6 +188,12 @@ async fn perform(operation: Operation, call: &mut Call) -> Result<HttpResponse, 
         Operation::FlushByPost => operations::flush_by_post(call).await,
         Operation::Lookup => lookup::root(call).await,
         Operation::HeadLookup => lookup::head_root(call).await,
+        Operation::ListSinks => sinks::list(call),
+        Operation::SyncSink => sinks::sync(call).await,
+        Operation::PendingOfSink => sinks::pending(call).await,
+        Operation::DeadOfSink => sinks::dead(call).await,
+        Operation::RedriveSink => sinks::redrive(call).await,
+        Operation::ResumeSink => sinks::resume(call).await,
         Operation::Health => probes::health(call),
         Operation::Livez => probes::livez(call),
         Operation::Readyz => probes::readyz(call),

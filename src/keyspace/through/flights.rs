@@ -104,9 +104,9 @@ impl Flights {
         self.overtake(Changing::All).await;
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().by_key.len()
+    /// Whether `key` is being fetched.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.lock().by_key.contains_key(key)
     }
 
     /// Takes a flight out, unless another one has taken its place already.

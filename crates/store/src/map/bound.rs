@@ -9,6 +9,10 @@ use super::cost::cost;
 use super::eviction::Sieve;
 use super::shard::Shard;
 
+/// Most keys of dropped generations that are looked at in one step, and most steps for one change.
+const RELEASE_KEYS: usize = 256;
+const RELEASE_STEPS: usize = 4;
+
 /// Room that a change needs in one shard.
 pub(crate) struct Need<'a> {
     /// How much more the shard costs once the change is made.
@@ -42,6 +46,8 @@ pub(crate) struct Victims {
     pub(crate) evicted: Vec<Entry>,
     /// What has only moved to another place.
     pub(super) moved: Vec<Entry>,
+    /// Keys for which nothing is held any more.
+    released: Vec<Box<[u8]>>,
     bytes: usize,
 }
 
@@ -69,6 +75,8 @@ pub(crate) enum Room {
     },
     /// Whatever left, it would not be enough.
     Full,
+    /// The same, but for what is held because it has to be passed on first.
+    Backlog,
 }
 
 impl Shard {
@@ -105,10 +113,12 @@ impl Shard {
 
     /// What the key of `hash` costs now, and what of that could leave for room.
     pub(crate) fn standing(&self, hash: u32, key: &[u8]) -> (u64, u64) {
-        let found = self.find(hash, key).and_then(|slot| self.entry(slot));
-        found.map_or((0, 0), |entry| {
+        let found = self.find(hash, key);
+        let found = found.and_then(|slot| self.entry(slot).map(|entry| (slot, entry)));
+        found.map_or((0, 0), |(slot, entry)| {
             let cost = cost(entry);
-            (cost, if entry.is_owned() { 0 } else { cost })
+            let stays = entry.is_owned() || self.is_held(slot);
+            (cost, if stays { 0 } else { cost })
         })
     }
 
@@ -126,15 +136,59 @@ impl Shard {
         hash_of: HashOf<'_>,
         out: &mut Victims,
     ) -> Room {
+        let mut steps = RELEASE_STEPS;
+        loop {
+            let room = self.try_room(need, (allowance, hash_of), out);
+            let refused = matches!(room, Room::Full | Room::Backlog);
+            if !refused || steps == 0 || !self.has_dropped() {
+                return room;
+            }
+            steps -= 1;
+            out.released.extend(self.release(RELEASE_KEYS, hash_of));
+        }
+    }
+
+    /// Lets go of some of what is held for dropped generations, where a change needs the room.
+    pub(crate) fn relieve(&mut self, need: &Need<'_>, hash_of: HashOf<'_>, out: &mut Victims) {
+        let mut steps = RELEASE_STEPS;
+        while steps > 0 && self.has_dropped() && !self.could_hold(need) {
+            steps -= 1;
+            out.released.extend(self.release(RELEASE_KEYS, hash_of));
+        }
+    }
+
+    fn try_room(
+        &mut self,
+        need: &Need<'_>,
+        (allowance, hash_of): (&Allowance, HashOf<'_>),
+        out: &mut Victims,
+    ) -> Room {
         let Some(share) = self.share.filter(|_| self.lacks(need.growth)) else {
             return Room::Made;
         };
         if !self.could_hold(need) {
             // Nobody leaves in vain.
-            return Room::Full;
+            return self.refusal(need, allowance.now_ms);
         }
         let most = share.saturating_sub(need.growth);
-        self.shrink(most, need.keep, (allowance, hash_of), out)
+        match self.shrink(most, need.keep, (allowance, hash_of), out) {
+            Room::Full => self.refusal(need, allowance.now_ms),
+            room @ (Room::Made | Room::Partly { .. } | Room::Backlog) => room,
+        }
+    }
+
+    /// Why a change finds no room here, whatever leaves.
+    pub(crate) fn refusal(&self, need: &Need<'_>, now_ms: Option<u64>) -> Room {
+        let backlog = match &self.sieve {
+            // What is held would have left in the order of eviction.
+            Some(_) => {
+                let least = self.pinned - self.backlog() + need.kept + need.growth;
+                self.backlog() > 0 && self.share.is_none_or(|share| least <= share)
+            }
+            // Or by time alone.
+            None => now_ms.is_some_and(|now_ms| self.holds_expired(now_ms)),
+        };
+        if backlog { Room::Backlog } else { Room::Full }
     }
 
     /// Makes the shard cost no more than it may, where that was changed.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 use super::pages::Pages;
-use super::{FactsTable, Map, Shard, cost};
+use super::{FactsTable, Ledger, Map, Shard, cost};
 use crate::int::{narrow, wide};
 use crate::options::{Durability, Eviction, Policy};
 use crate::record::KeyspaceRecord;
@@ -28,10 +28,12 @@ pub struct Keyspace {
     /// The keyspace that has taken the place of this one.
     successor: OnceLock<Arc<Self>>,
     pub(crate) map: Map,
+    /// What is kept for a sink.
+    ledger: Arc<Ledger>,
 }
 
 impl Keyspace {
-    pub(crate) fn new(record: &KeyspaceRecord, map: Map) -> Self {
+    fn new(record: &KeyspaceRecord, map: Map, ledger: Arc<Ledger>) -> Self {
         let keyspace = Self {
             id: record.id,
             name: record.name.as_str().into(),
@@ -43,6 +45,7 @@ impl Keyspace {
             dropped: AtomicBool::new(false),
             successor: OnceLock::new(),
             map,
+            ledger,
         };
         keyspace.set_policy(record.policy);
         keyspace
@@ -120,6 +123,13 @@ impl Keyspace {
             .store(policy.client_max_age_ms.unwrap_or(0), Ordering::Relaxed);
         self.bounded
             .store(policy.max_bytes.is_some(), Ordering::Relaxed);
+        self.ledger.set(policy.pending);
+    }
+
+    /// What is kept for a sink.
+    #[inline]
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Whether there is a bound to what its entries may take.
@@ -206,16 +216,28 @@ impl Keyspaces {
 
     /// A keyspace that nobody knows yet, with the shards that its policy asks for.
     pub(crate) fn make(&self, record: &KeyspaceRecord, make: impl Fn() -> Shard) -> Arc<Keyspace> {
+        let ledger = Arc::new(Ledger::new(record.policy.pending));
+        self.make_with(record, make, ledger)
+    }
+
+    fn make_with(
+        &self,
+        record: &KeyspaceRecord,
+        make: impl Fn() -> Shard,
+        ledger: Arc<Ledger>,
+    ) -> Arc<Keyspace> {
         let shards = self.shards_of(&record.policy);
         let make = || make().counted_in(&self.pages);
-        Arc::new(Keyspace::new(record, Map::new(shards, self.seed, make)))
+        let map = Map::new(shards, self.seed, make);
+        Arc::new(Keyspace::new(record, map, ledger))
     }
 
     /// Makes keyspaces anew that do not have the shards that their policy asks for: only while nobody else holds them.
     fn fit_shards(&self) {
         for old in self.all() {
             if old.map.shards() != self.shards_of(&old.policy()) {
-                let new = self.make(&old.record(), || Shard::loading(0));
+                let ledger = Arc::clone(&old.ledger);
+                let new = self.make_with(&old.record(), || Shard::loading(0), ledger);
                 old.map.move_to(&new.map);
                 self.add(&new);
             }
@@ -359,7 +381,8 @@ impl Contents {
                             if shard >= keyspace.map.shards() {
                                 break;
                             }
-                            keyspace.map.write(shard).finish_loading();
+                            let hash_of = |key: &[u8]| keyspace.map.place(key).hash;
+                            keyspace.map.write(shard).finish_loading(&hash_of);
                         }
                     });
                 }

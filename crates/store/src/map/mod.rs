@@ -11,6 +11,7 @@ mod eviction;
 mod facts;
 mod index;
 mod keyspace;
+mod ledger;
 mod pages;
 mod shard;
 mod slots;
@@ -29,7 +30,8 @@ pub(crate) use facts::FactsTable;
 pub use facts::{Facts, FactsOf};
 pub use keyspace::Keyspace;
 pub(crate) use keyspace::{ById, Contents};
-pub(crate) use shard::{Drained, Shard, ShardStats};
+pub(crate) use ledger::{Ledger, Seats};
+pub(crate) use shard::{Drained, Open, Shard, ShardStats, Taken};
 
 use crate::int::{low32, narrow};
 
@@ -105,7 +107,16 @@ impl Map {
     /// Moves everything into `other`, which is being loaded as this one is.
     fn move_to(&self, other: &Self) {
         for shard in &self.shards {
-            let (entries, mark) = shard.write().take_all();
+            let mut shard = shard.write();
+            for open in [Open::Frozen, Open::Current] {
+                for (key, row) in shard.take_rows(open) {
+                    let place = other.place(&key);
+                    let mut shard = other.write(place.shard);
+                    shard.pend(open, place.hash, &key, row);
+                }
+            }
+            let (entries, mark) = shard.take_all();
+            drop(shard);
             for entry in entries {
                 let place = other.place(entry.key());
                 let mut shard = other.write(place.shard);

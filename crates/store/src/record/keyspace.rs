@@ -7,16 +7,18 @@
 //! | 3 | `u8` what leaves when that is full: 0 = what `SIEVE` picks, 1 = nothing |
 //! | 4 | `u64` how long a client may keep an answer, in milliseconds |
 //! | 5 | `u32` the keyspace of the same name that this one takes the place of; it is dropped by the same record |
+//! | 6 | `u8, u64` what is kept for a sink, and how much of it at most: 1 = sums, 2 = marks, 3 = marks also of what was deleted |
 
 use super::take::utf8;
 use super::{Malformed, Take};
-use crate::options::{Durability, Eviction, Policy};
+use crate::options::{Deletes, Durability, Eviction, Pending, Policy};
 
 const TTL: u8 = 1;
 const MAX_BYTES: u8 = 2;
 const EVICTION: u8 = 3;
 const CLIENT_MAX_AGE: u8 = 4;
 const REPLACES: u8 = 5;
+const PENDING: u8 = 6;
 
 /// A keyspace as the log and the snapshot keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,13 @@ impl KeyspaceRecord {
         if let Some(id) = self.replaces {
             field(&mut out, REPLACES, &id.to_le_bytes());
         }
+        if let Some((code, most)) = pending_code(policy.pending) {
+            field(
+                &mut out,
+                PENDING,
+                &[&[code][..], &most.to_le_bytes()].concat(),
+            );
+        }
         out
     }
 
@@ -74,6 +83,7 @@ impl KeyspaceRecord {
                 EVICTION => policy.eviction = eviction_of(value.u8()?)?,
                 CLIENT_MAX_AGE => policy.client_max_age_ms = Some(value.u64()?),
                 REPLACES => replaces = Some(value.u32()?),
+                PENDING => policy.pending = pending_of(value.u8()?, value.u64()?)?,
                 // Fields of later versions of this format are skipped by their length, never guessed at.
                 _ => {}
             }
@@ -119,6 +129,31 @@ fn eviction_of(code: u8) -> Result<Eviction, Malformed> {
     }
 }
 
+fn pending_code(pending: Pending) -> Option<(u8, u64)> {
+    match pending {
+        Pending::None => None,
+        Pending::Sums { most } => Some((1, most)),
+        Pending::Latest {
+            deletes: Deletes::Ignore,
+            most,
+        } => Some((2, most)),
+        Pending::Latest {
+            deletes: Deletes::Propagate,
+            most,
+        } => Some((3, most)),
+    }
+}
+
+fn pending_of(code: u8, most: u64) -> Result<Pending, Malformed> {
+    let latest = |deletes| Pending::Latest { deletes, most };
+    match code {
+        1 => Ok(Pending::Sums { most }),
+        2 => Ok(latest(Deletes::Ignore)),
+        3 => Ok(latest(Deletes::Propagate)),
+        _ => Err(Malformed("unknown kind of what is pending")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,9 +161,17 @@ mod tests {
     #[test]
     fn every_policy_reads_back_and_fields_of_later_versions_are_skipped() {
         for replaces in [None, Some(3)] {
-            for (ttl_ms, max_bytes, eviction) in [
-                (None, None, Eviction::Sieve),
-                (Some(1), Some(u64::MAX), Eviction::None),
+            let latest = |deletes| Pending::Latest { deletes, most: 7 };
+            for (ttl_ms, max_bytes, eviction, pending) in [
+                (None, None, Eviction::Sieve, Pending::None),
+                (
+                    Some(1),
+                    Some(u64::MAX),
+                    Eviction::None,
+                    Pending::Sums { most: u64::MAX },
+                ),
+                (None, None, Eviction::Sieve, latest(Deletes::Ignore)),
+                (None, None, Eviction::Sieve, latest(Deletes::Propagate)),
             ] {
                 let keyspace = KeyspaceRecord {
                     id: 7,
@@ -139,6 +182,7 @@ mod tests {
                         max_bytes,
                         eviction,
                         client_max_age_ms: ttl_ms,
+                        pending,
                     },
                     replaces,
                 };

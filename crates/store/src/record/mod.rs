@@ -13,26 +13,36 @@
 //! | 9 | delete by prefix | `u32 keyspace, u16 len, prefix, u32 count, count x (u16 len, key)`: a step of at most 1,000 keys |
 //! | 10 | batch | `u32 count, count x (u8 type, u32 len, payload)` of types 1, 2 and 7: all of them or none |
 //! | 11 | evict | `u32 keyspace, u32 count, u32 count, both counts x (u16 len, key)`: what left by time, then what left for room |
-//! | 12 | change that evicts | as an evict, then `u8 type` and the payload of the change, of type 1, 7, 8 or 10 |
-//! | 13 to 63 | reserved for sinks | |
+//! | 12 | change that evicts | as an evict, then `u8 type` and the payload of the change, of type 1, 7, 8, 10 or 13 |
+//! | 13 | change that makes something pending | `u64 generation, u8 what, [u32 count, count x i64]`, then `u8 type` and the payload of the change, of type 1, 2, 4, 7, 9 or 10 |
+//! | 14 | freeze | `u32 keyspace, u64 generation, u64 mark`: what is pending in the generation is to be passed on |
+//! | 15 | drop of a generation | `u32 keyspace, u64 generation`: it was passed on |
+//! | 16 | burial | `u32 keyspace, u64 generation, u32 count, count x (u16 len, key, pended 128, u16 len, reason)`: could not be passed on |
+//! | 17 | redrive | `u32 keyspace, u64 generation, u32 count, count x (u16 len, key, pended 64)`: pending once more, in this generation |
+//! | 18 to 63 | reserved | |
 //! | 64 | seal | empty; the last record of a segment; carries the revision of the last change and takes none |
 //! | 65 | mark | empty; tells the durable revision after an idle period; takes no revision |
 //!
 //! `flags`: 1 = `expires_at` is there, 2 = `created_at` is there (otherwise it is the record's time), 4 = `stale_at` is there.
 //! `media`: 0 = `text/plain; charset=utf-8`, 1 = `application/octet-stream`, 2 = meta is there:
 //! `u16 len, content type, u16 len, content encoding, u16 len, owner`, where len 65535 means absent.
+//! `what` of a change that makes something pending: 0 = its keys are marked, but for those that it deletes, 1 = all of its keys
+//! are, of a flush all that it finds, 2 = the pending sums of its increments that add anything, after it, in their order.
+//! `pended`: `u8` 0 = a mark, or 1 and the sum, an integer of so many bits.
 //! All integers are little-endian. Replay needs neither a clock nor a configuration.
 
 mod evict;
 mod keyspace;
 mod lifetime;
 mod meta;
+pub(crate) mod pending;
 mod take;
 
 pub(crate) use evict::{EVICT_BYTES, Evict, evict};
 pub(crate) use keyspace::KeyspaceRecord;
 pub use lifetime::Lifetime;
 pub use meta::Meta;
+use pending::{Buried, Pends, Redriven};
 pub(crate) use take::Take;
 
 use crate::int::{slot32, wide};
@@ -51,6 +61,11 @@ pub(crate) mod kind {
     pub(crate) const BATCH: u8 = 10;
     pub(crate) const EVICT: u8 = 11;
     pub(crate) const EVICTING: u8 = 12;
+    pub(crate) const PENDING: u8 = 13;
+    pub(crate) const FREEZE: u8 = 14;
+    pub(crate) const DROP_GENERATION: u8 = 15;
+    pub(crate) const BURY: u8 = 16;
+    pub(crate) const REDRIVE: u8 = 17;
     pub(crate) const SEAL: u8 = 64;
     pub(crate) const MARK: u8 = 65;
 }
@@ -118,6 +133,39 @@ pub(crate) enum Record<'a> {
     Batch(Vec<Self>),
     /// Entries that left so that others fit, and the change that they made room for, where it is of the same revision.
     Evict(Evict<'a>, Option<Box<Self>>),
+    /// A change, and what it makes pending for a sink.
+    Pending {
+        generation: u64,
+        pends: Pends,
+        time_ms: u64,
+        change: Box<Self>,
+    },
+    /// What is pending in `generation` is to be passed on, the next generation begins.
+    Freeze {
+        keyspace: u32,
+        generation: u64,
+        /// Of the start that logged it.
+        mark: u64,
+    },
+    /// What was pending in `generation` has been passed on.
+    DropGeneration {
+        keyspace: u32,
+        generation: u64,
+    },
+    /// Some of what is pending in `generation` could not be passed on.
+    Bury {
+        keyspace: u32,
+        generation: u64,
+        time_ms: u64,
+        letters: Vec<Buried<'a>>,
+    },
+    /// Some of that is pending once more, in `generation`.
+    Redrive {
+        keyspace: u32,
+        generation: u64,
+        time_ms: u64,
+        keys: Vec<Redriven<'a>>,
+    },
     Seal,
     Mark,
 }
@@ -288,7 +336,7 @@ impl<'a> Record<'a> {
             }
             kind::SEAL => Self::Seal,
             kind::MARK => Self::Mark,
-            _ => return Err(Malformed("unknown record type")),
+            _ => Self::decode_pending(code, &mut take, time_ms)?,
         };
         if take.0.is_empty() {
             Ok(record)
@@ -313,7 +361,7 @@ impl<'a> Record<'a> {
         let code = take.u8()?;
         let payload = std::mem::take(&mut take.0);
         match code {
-            kind::PUT | kind::INCREMENT | kind::TOUCH | kind::BATCH => {
+            kind::PUT | kind::INCREMENT | kind::TOUCH | kind::BATCH | kind::PENDING => {
                 Self::decode(code, payload, time_ms)
             }
             _ => Err(Malformed("entries left for what needs no room")),
@@ -330,6 +378,29 @@ impl<'a> Record<'a> {
             value: take.0,
             delta,
         })
+    }
+
+    /// The keyspace that the record is about, where it is about one.
+    pub(crate) fn keyspace(&self) -> Option<u32> {
+        match self {
+            Self::Put { keyspace, .. }
+            | Self::Delete { keyspace, .. }
+            | Self::Expire { keyspace, .. }
+            | Self::Flush { keyspace, .. }
+            | Self::Drop { keyspace }
+            | Self::Touch { keyspace, .. }
+            | Self::DeletePrefix { keyspace, .. }
+            | Self::Freeze { keyspace, .. }
+            | Self::DropGeneration { keyspace, .. }
+            | Self::Bury { keyspace, .. }
+            | Self::Redrive { keyspace, .. } => Some(*keyspace),
+            Self::Keyspace(record) => Some(record.id),
+            // All of its parts are about one.
+            Self::Batch(parts) => parts.first().and_then(Self::keyspace),
+            Self::Evict(evict, _) => Some(evict.keyspace),
+            Self::Pending { change, .. } => change.keyspace(),
+            Self::Seal | Self::Mark => None,
+        }
     }
 
     /// Whether a record of this type takes a revision of its own.

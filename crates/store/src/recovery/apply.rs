@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use super::pending::{self, Front};
 use crate::int::wide;
 use crate::map::{ById, Contents, Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
 use crate::record::{Lifetime, Parts, Record};
@@ -67,7 +68,11 @@ fn apply(
         | Record::Expire { keyspace, .. }
         | Record::Flush { keyspace, .. }
         | Record::Touch { keyspace, .. }
-        | Record::DeletePrefix { keyspace, .. } => *keyspace,
+        | Record::DeletePrefix { keyspace, .. }
+        | Record::Freeze { keyspace, .. }
+        | Record::DropGeneration { keyspace, .. }
+        | Record::Bury { keyspace, .. }
+        | Record::Redrive { keyspace, .. } => *keyspace,
         Record::Batch(parts) => {
             let half = cfg!(feature = "bug-half-batch");
             let count = if half { 1 } else { parts.len() };
@@ -75,6 +80,24 @@ fn apply(
                 apply(contents, refill, recent, revision, part)?;
             }
             return Ok(());
+        }
+        Record::Pending {
+            generation,
+            pends,
+            time_ms,
+            change,
+        } => {
+            let front = Front {
+                generation: *generation,
+                pends,
+                revision,
+                time_ms: *time_ms,
+            };
+            let id = change.keyspace().ok_or("a change of no keyspace")?;
+            if let Some(keyspace) = recent.keyspace(contents, id)? {
+                pending::pend(keyspace, front, change)?;
+            }
+            return apply(contents, refill, recent, revision, change);
         }
         Record::Evict(evict, then) => {
             let id = evict.keyspace;
@@ -172,7 +195,26 @@ impl Applying<'_> {
                     change(self.keyspace, key, Effect::Delete { key, revision });
                 }
             }
+            Record::Freeze {
+                generation, mark, ..
+            } => pending::freeze(self.keyspace, *generation, *mark, revision),
+            Record::DropGeneration { generation, .. } => {
+                pending::drop_generation(self.keyspace, *generation, revision);
+            }
+            Record::Bury {
+                generation,
+                time_ms,
+                letters,
+                ..
+            } => pending::bury(self.keyspace, *generation, letters, (revision, *time_ms)),
+            Record::Redrive {
+                generation,
+                time_ms,
+                keys,
+                ..
+            } => pending::redrive(self.keyspace, *generation, keys, (revision, *time_ms)),
             Record::Batch(_)
+            | Record::Pending { .. }
             | Record::Keyspace(_)
             | Record::Drop { .. }
             | Record::Seal

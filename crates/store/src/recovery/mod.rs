@@ -11,6 +11,7 @@
 
 mod apply;
 mod begin;
+mod pending;
 mod replay;
 mod verdict;
 
@@ -27,8 +28,8 @@ use crate::map::{ById, Contents, Effect, Entry, HASH_ALGORITHM, Keyspace, Place,
 use crate::options::Options;
 use crate::progress::{Phase, Progress};
 use crate::record::Malformed;
-use crate::snapshot::reader::{Entries, ReadError};
-use crate::snapshot::{self, Footer, Identity, Stored};
+use crate::snapshot::reader::{Entries, Letters, ReadError, Rows};
+use crate::snapshot::{self, Footer, Identity, Stored, StoredLetter};
 pub(crate) use begin::{Begun, cut as cut_segment};
 pub(crate) use replay::Replayed;
 
@@ -239,6 +240,15 @@ struct SnapshotSink<'a> {
 }
 
 impl SnapshotSink<'_> {
+    /// The keyspace of a block; `None` where it was dropped while the snapshot was written.
+    fn keyspace(&self, id: u32) -> Result<Option<Arc<Keyspace>>, Malformed> {
+        match self.contents.keyspaces.by_id(id) {
+            ById::Known(keyspace) => Ok(Some(keyspace)),
+            ById::Dropped => Ok(None),
+            ById::Unknown => Err(Malformed("a block of a keyspace that nobody knows")),
+        }
+    }
+
     fn entry(&self, stored: &Stored<'_>) -> Entry {
         let mut entry = Entry::reserve(&stored.parts, stored.value.len(), &self.contents.facts);
         entry.fill(|value| value.copy_from_slice(stored.value));
@@ -260,12 +270,7 @@ fn put_all(keyspace: &Keyspace, mut entries: VecDeque<(Place, Entry)>) {
 
 impl snapshot::reader::Sink for SnapshotSink<'_> {
     fn block(&self, keyspace: u32, entries: &mut Entries<'_>) -> Result<u32, Malformed> {
-        let keyspace = match self.contents.keyspaces.by_id(keyspace) {
-            ById::Known(keyspace) => Some(keyspace),
-            // Dropped while the snapshot was written.
-            ById::Dropped => None,
-            ById::Unknown => return Err(Malformed("entries of a keyspace that nobody knows")),
-        };
+        let keyspace = self.keyspace(keyspace)?;
         let mut count = 0;
         // Read and allocated before any lock: the threads beside this one mostly want the same shard.
         let mut loaded = VecDeque::new();
@@ -279,6 +284,32 @@ impl snapshot::reader::Sink for SnapshotSink<'_> {
         }
         if let Some(keyspace) = keyspace {
             put_all(&keyspace, loaded);
+        }
+        Ok(count)
+    }
+
+    fn rows(&self, keyspace: u32, rows: &mut Rows<'_>) -> Result<u32, Malformed> {
+        let keyspace = self.keyspace(keyspace)?;
+        let mut count = 0;
+        for stored in rows {
+            let stored = stored?;
+            count += 1;
+            if let Some(keyspace) = &keyspace {
+                pending::load_row(keyspace, &stored);
+            }
+        }
+        Ok(count)
+    }
+
+    fn letters(&self, keyspace: u32, letters: &mut Letters<'_>) -> Result<u32, Malformed> {
+        let keyspace = self.keyspace(keyspace)?;
+        let mut count = 0;
+        for stored in letters {
+            let StoredLetter { key, letter } = stored?;
+            count += 1;
+            if let Some(keyspace) = &keyspace {
+                keyspace.ledger().dead().put(key, letter);
+            }
         }
         Ok(count)
     }
@@ -428,6 +459,12 @@ pub(crate) fn read_snapshot(
         contents
             .keyspaces
             .set(keyspace, footer.t, || Shard::loading(per_shard));
+    }
+    // Before the rows, which belong to them: what is of a generation that has been dropped meanwhile is left out.
+    for (id, generations) in &footer.generations {
+        if let ById::Known(keyspace) = contents.keyspaces.by_id(*id) {
+            keyspace.ledger().set_generations(generations);
+        }
     }
     snapshot::reader::blocks(
         file,

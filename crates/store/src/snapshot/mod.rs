@@ -3,10 +3,13 @@
 //!
 //! ```text
 //! header: "SPSNAPSH" | u32 version | u32 reserved | store id 16 | u64 S | u64 created_ms | u32 crc32(before)
-//! block:  u32 body len | u32 count | u32 keyspace | u32 crc32(store id, S, offset, the three fields, body) | body
-//! body:   count x (u64 revision, u32 value len, what a put record has up to the key, key, value)
-//! footer: u64 S | u64 T | u64 blocks | u64 entries | u32 hash | u32 n, n x (u16 len, keyspace record)
-//!         | u32 n, n x u32 dropped keyspace
+//! block:  u32 body len | u32 count | u32 keyspace | u32 kind | u32 crc32(store id, S, offset, the four fields, body) | body
+//! body:   of kind 0, entries: count x (u64 revision, u32 value len, what a put record has up to the key, key, value)
+//!         of kind 1, pending: count x (u64 revision, u64 generation, u16 len, key, pended 64)
+//!         of kind 2, dead:    count x (u64 revision, u64 at_ms, u16 len, key, pended 128, u16 len, reason)
+//! footer: u64 S | u64 T | u64 blocks | u64 entries | u64 rows of the other kinds | u32 hash
+//!         | u32 n, n x (u16 len, keyspace record) | u32 n, n x u32 dropped keyspace
+//!         | u32 n, n x (u32 keyspace, u64 current generation, u64 since_ms, u8 frozen, [u64 generation, u64 mark, u64 since_ms])
 //! tail:   u32 footer len | u32 crc32(store id, S, offset, footer, footer len) | "SPSNAPEN"
 //! ```
 //!
@@ -14,8 +17,11 @@
 //! it holds some changes between the two, and replay from `S + 1` brings the rest. `hash` chains the checksums of all
 //! blocks in order, so that a lost, doubled or moved block is found.
 
+mod pending;
 pub(crate) mod reader;
 pub(crate) mod writer;
+
+pub(crate) use pending::{OfKeyspace, StoredLetter, StoredRow};
 
 use crc32fast::Hasher;
 
@@ -29,7 +35,7 @@ pub(crate) const VERSION: u32 = 1;
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 52;
 /// Bytes of a block before its body.
-pub(crate) const BLOCK_HEADER: usize = 16;
+pub(crate) const BLOCK_HEADER: usize = 20;
 /// Bytes behind the footer.
 pub(crate) const TAIL: usize = 16;
 
@@ -103,15 +109,58 @@ impl Identity {
     }
 }
 
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Entries,
+    /// What is pending for a sink.
+    Pending,
+    /// What could not be passed on.
+    Dead,
+}
+
+impl Kind {
+    fn code(self) -> u32 {
+        match self {
+            Self::Entries => 0,
+            Self::Pending => 1,
+            Self::Dead => 2,
+        }
+    }
+
+    fn of(code: u32) -> Result<Self, Malformed> {
+        match code {
+            0 => Ok(Self::Entries),
+            1 => Ok(Self::Pending),
+            2 => Ok(Self::Dead),
+            _ => Err(Malformed("unknown kind of block")),
+        }
+    }
+}
+
 /// A block that is being filled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Block {
+    kind: Kind,
     body: Vec<u8>,
     count: u32,
     newest: u64,
 }
 
 impl Block {
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            body: Vec::new(),
+            count: 0,
+            newest: 0,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -136,6 +185,16 @@ impl Block {
             .extend_from_slice(&slot32(key_and_value.len() - parts.key.len()).to_le_bytes());
         put_parts(&mut self.body, parts, 0);
         self.body.extend_from_slice(key_and_value);
+        self.added(revision);
+    }
+
+    fn push_key(&mut self, key: &[u8]) {
+        let len = u16::try_from(key.len()).expect("keys are checked against MAX_KEY_BYTES before");
+        self.body.extend_from_slice(&len.to_le_bytes());
+        self.body.extend_from_slice(key);
+    }
+
+    fn added(&mut self, revision: u64) {
         self.count += 1;
         self.newest = self.newest.max(revision);
     }
@@ -150,11 +209,12 @@ impl Block {
         let len = slot32(self.body.len()).to_le_bytes();
         let count = self.count.to_le_bytes();
         let keyspace = keyspace.to_le_bytes();
-        let crc = identity.crc(offset, &[&len, &count, &keyspace, &self.body]);
+        let kind = self.kind.code().to_le_bytes();
+        let crc = identity.crc(offset, &[&len, &count, &keyspace, &kind, &self.body]);
         let mut header = [0; BLOCK_HEADER];
         for (place, byte) in header
             .iter_mut()
-            .zip([len, count, keyspace, crc.to_le_bytes()].as_flattened())
+            .zip([len, count, keyspace, kind, crc.to_le_bytes()].as_flattened())
         {
             *place = *byte;
         }
@@ -179,6 +239,7 @@ pub(crate) struct BlockHeader {
     pub(crate) len: u32,
     pub(crate) count: u32,
     pub(crate) keyspace: u32,
+    kind: u32,
     pub(crate) crc: u32,
 }
 
@@ -189,8 +250,13 @@ impl BlockHeader {
             len: take.u32()?,
             count: take.u32()?,
             keyspace: take.u32()?,
+            kind: take.u32()?,
             crc: take.u32()?,
         })
+    }
+
+    pub(crate) fn kind(&self) -> Result<Kind, Malformed> {
+        Kind::of(self.kind)
     }
 
     /// Whether `body` is what was written at `offset`.
@@ -199,6 +265,7 @@ impl BlockHeader {
             self.len.to_le_bytes(),
             self.count.to_le_bytes(),
             self.keyspace.to_le_bytes(),
+            self.kind.to_le_bytes(),
         ];
         identity.crc(offset, &[fields.as_flattened(), body]) == self.crc
     }
@@ -241,16 +308,20 @@ pub(crate) struct Footer {
     pub(crate) t: u64,
     pub(crate) blocks: u64,
     pub(crate) entries: u64,
+    /// Pending rows and dead letters.
+    pub(crate) rows: u64,
     pub(crate) hash: u32,
     pub(crate) keyspaces: Vec<KeyspaceRecord>,
     pub(crate) dropped: Vec<u32>,
+    /// Where they say anything.
+    pub(crate) generations: Vec<OfKeyspace>,
 }
 
 impl Footer {
     /// Footer and tail, as they stand at `offset`.
     pub(crate) fn encode(&self, identity: &Identity, offset: u64) -> Vec<u8> {
         let mut out = Vec::new();
-        for number in [self.s, self.t, self.blocks, self.entries] {
+        for number in [self.s, self.t, self.blocks, self.entries, self.rows] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.hash.to_le_bytes());
@@ -264,6 +335,10 @@ impl Footer {
         out.extend_from_slice(&slot32(self.dropped.len()).to_le_bytes());
         for id in &self.dropped {
             out.extend_from_slice(&id.to_le_bytes());
+        }
+        out.extend_from_slice(&slot32(self.generations.len()).to_le_bytes());
+        for generations in &self.generations {
+            pending::put_generations(&mut out, generations);
         }
         let len = slot32(out.len()).to_le_bytes();
         let crc = identity.crc(offset, &[&out, &len]);
@@ -294,7 +369,8 @@ impl Footer {
             return Err(Malformed("its footer's checksum is wrong"));
         }
         let mut take = Take(bytes);
-        let (s, t, blocks, entries) = (take.u64()?, take.u64()?, take.u64()?, take.u64()?);
+        let (s, t) = (take.u64()?, take.u64()?);
+        let (blocks, entries, rows) = (take.u64()?, take.u64()?, take.u64()?);
         let hash = take.u32()?;
         let keyspaces = (0..take.u32()?)
             .map(|_| KeyspaceRecord::decode(take.key()?))
@@ -302,14 +378,19 @@ impl Footer {
         let dropped = (0..take.u32()?)
             .map(|_| take.u32())
             .collect::<Result<_, _>>()?;
+        let generations = (0..take.u32()?)
+            .map(|_| pending::take_generations(&mut take))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             s,
             t,
             blocks,
             entries,
+            rows,
             hash,
             keyspaces,
             dropped,
+            generations,
         })
     }
 }
@@ -329,7 +410,7 @@ impl Chain {
     }
 }
 
-/// Bytes that an entry takes in a snapshot, about.
-pub(crate) fn estimate(entry_bytes: u64, entries: u64) -> u64 {
-    entry_bytes + entries * 24 + wide(HEADER + TAIL)
+/// Bytes that a snapshot takes, about.
+pub(crate) fn estimate(entry_bytes: u64, entries: u64, rows: u64) -> u64 {
+    entry_bytes + entries * 24 + rows * 128 + wide(HEADER + TAIL)
 }

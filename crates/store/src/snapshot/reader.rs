@@ -4,7 +4,10 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use super::{BLOCK_HEADER, BlockHeader, Chain, Footer, HEADER, Identity, Stored, TAIL, entries};
+use super::{
+    BLOCK_HEADER, BlockHeader, Chain, Footer, HEADER, Identity, Kind, Stored, StoredLetter,
+    StoredRow, TAIL, entries, pending,
+};
 use crate::fs::{File, read_exact_at};
 use crate::int::{index, wide};
 use crate::record::Malformed;
@@ -76,10 +79,19 @@ pub(crate) fn footer(file: &dyn File, len: u64, identity: &Identity) -> Result<F
 /// The entries of a block as they are read.
 pub(crate) type Entries<'b> = dyn Iterator<Item = Result<Stored<'b>, Malformed>> + 'b;
 
-/// Something that takes the entries of a snapshot, from several threads at once.
+/// The rows of a block as they are read.
+pub(crate) type Rows<'b> = dyn Iterator<Item = Result<StoredRow<'b>, Malformed>> + 'b;
+/// The dead letters of a block as they are read.
+pub(crate) type Letters<'b> = dyn Iterator<Item = Result<StoredLetter<'b>, Malformed>> + 'b;
+
+/// Something that takes what is in a snapshot, from several threads at once.
 pub(crate) trait Sink: Sync {
     /// Takes the entries of a block, all of keyspace `keyspace`, and tells how many there were.
     fn block(&self, keyspace: u32, entries: &mut Entries<'_>) -> Result<u32, Malformed>;
+    /// The same with what is pending.
+    fn rows(&self, keyspace: u32, rows: &mut Rows<'_>) -> Result<u32, Malformed>;
+    /// The same with what could not be passed on.
+    fn letters(&self, keyspace: u32, letters: &mut Letters<'_>) -> Result<u32, Malformed>;
     /// `bytes` more of the file have been read.
     fn progress(&self, bytes: u64);
 }
@@ -100,10 +112,15 @@ pub(crate) fn blocks(
             .map(|_| scope.spawn(|| check(&receive, identity, sink)))
             .collect();
         let mut chain = Chain::default();
-        let mut counts = (0, 0);
+        let (mut blocks, mut entries, mut rows) = (0, 0, 0);
         let read = read_blocks(file, len, footer, |offset, header, body| {
             chain.add(offset, header.crc);
-            counts = (counts.0 + 1, counts.1 + u64::from(header.count));
+            blocks += 1;
+            // Of what kind a block is that is damaged is no matter.
+            match header.kind() {
+                Ok(Kind::Entries) => entries += u64::from(header.count),
+                Ok(Kind::Pending | Kind::Dead) | Err(_) => rows += u64::from(header.count),
+            }
             sink.progress(wide(BLOCK_HEADER + body.len()));
             // A worker that has found damage has left; the damage is what counts then.
             send.send((offset, header, body)).is_ok()
@@ -116,7 +133,8 @@ pub(crate) fn blocks(
             })??;
         }
         read?;
-        if counts != (footer.blocks, footer.entries) || chain.hash() != footer.hash {
+        let told = (footer.blocks, footer.entries, footer.rows);
+        if (blocks, entries, rows) != told || chain.hash() != footer.hash {
             return Err(ReadError::Damaged {
                 offset: len,
                 detail: "blocks are missing, doubled or moved",
@@ -176,9 +194,13 @@ fn check(
                 detail: "a block does not match its checksum",
             });
         }
-        let count = sink
-            .block(header.keyspace, &mut entries(&body))
-            .map_err(damaged(offset))?;
+        let keyspace = header.keyspace;
+        let count = header.kind().and_then(|kind| match kind {
+            Kind::Entries => sink.block(keyspace, &mut entries(&body)),
+            Kind::Pending => sink.rows(keyspace, &mut pending::rows(&body)),
+            Kind::Dead => sink.letters(keyspace, &mut pending::letters(&body)),
+        });
+        let count = count.map_err(damaged(offset))?;
         if count != header.count {
             return Err(ReadError::Damaged {
                 offset,
@@ -193,15 +215,27 @@ struct Nowhere;
 
 impl Sink for Nowhere {
     fn block(&self, _: u32, entries: &mut Entries<'_>) -> Result<u32, Malformed> {
-        let mut count = 0;
-        for stored in entries {
-            stored?;
-            count += 1;
-        }
-        Ok(count)
+        count(entries)
+    }
+
+    fn rows(&self, _: u32, rows: &mut Rows<'_>) -> Result<u32, Malformed> {
+        count(rows)
+    }
+
+    fn letters(&self, _: u32, letters: &mut Letters<'_>) -> Result<u32, Malformed> {
+        count(letters)
     }
 
     fn progress(&self, _: u64) {}
+}
+
+fn count<T>(all: impl Iterator<Item = Result<T, Malformed>>) -> Result<u32, Malformed> {
+    let mut count = 0;
+    for one in all {
+        one?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Reads and checks a whole snapshot, and returns its footer.

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Block, Chain, Footer, Identity};
+use super::{Block, Chain, Footer, Identity, Kind, OfKeyspace};
 use crate::clock::Clock;
 use crate::fs::{Dir, File};
 use crate::int::wide;
@@ -20,6 +20,7 @@ pub(crate) struct Writer {
     newest: u64,
     blocks: u64,
     entries: u64,
+    rows: u64,
     pace: Pace,
 }
 
@@ -69,6 +70,7 @@ impl Writer {
             newest,
             blocks: 0,
             entries: 0,
+            rows: 0,
             pace,
         })
     }
@@ -78,7 +80,7 @@ impl Writer {
         self.pace.wait(self.offset)
     }
 
-    /// Writes a block of entries of keyspace `keyspace`, and empties it.
+    /// Writes a block of keyspace `keyspace`, and empties it.
     pub(crate) fn block(&mut self, block: &mut Block, keyspace: u32) -> io::Result<()> {
         let (header, crc) = block.header(&self.identity, keyspace, self.offset);
         write_all(&*self.file, &[&header, block.body()], self.offset)?;
@@ -86,7 +88,10 @@ impl Writer {
         self.offset += wide(header.len() + block.len());
         self.newest = self.newest.max(block.newest());
         self.blocks += 1;
-        self.entries += block.count();
+        match block.kind() {
+            Kind::Entries => self.entries += block.count(),
+            Kind::Pending | Kind::Dead => self.rows += block.count(),
+        }
         block.clear();
         Ok(())
     }
@@ -106,15 +111,18 @@ impl Writer {
         self,
         keyspaces: Vec<KeyspaceRecord>,
         dropped: Vec<u32>,
+        generations: Vec<OfKeyspace>,
     ) -> io::Result<(Footer, u64)> {
         let footer = Footer {
             s: self.identity.s,
             t: self.newest,
             blocks: self.blocks,
             entries: self.entries,
+            rows: self.rows,
             hash: self.chain.hash(),
             keyspaces,
             dropped,
+            generations,
         };
         let end = footer.encode(&self.identity, self.offset);
         crate::fs::write_all_at(&*self.file, &end, self.offset)?;

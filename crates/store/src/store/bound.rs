@@ -10,7 +10,7 @@ use parking_lot::RwLockWriteGuard;
 
 use super::Core;
 use super::queue::Queued;
-use crate::error::WriteError;
+use crate::error::{Backlog, WriteError};
 use crate::int::{narrow, wide};
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Payload, Purpose, Wake};
@@ -54,6 +54,12 @@ pub(super) enum NotMade {
     More { key_bytes: usize },
     /// It never will be.
     Refused(WriteError),
+}
+
+impl From<WriteError> for NotMade {
+    fn from(error: WriteError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 impl NotMade {
@@ -274,13 +280,19 @@ impl Core {
         let needs: Vec<_> = needs.collect();
         let mut room = Room::Made;
         // Nobody leaves one shard in vain, because another has no room.
+        let hash_of = |key: &[u8]| keyspace.map.place(key).hash;
+        for (number, need) in &needs {
+            if let Some(shard) = locked.get_mut(*number) {
+                shard.relieve(need, &hash_of, &mut left.victims);
+            }
+        }
+        let now_ms = self.allowance(spare, EVICTED_KEYS).now_ms;
         let hopeless = |(number, need): &(&usize, Need<'_>)| {
-            locked
-                .get(*number)
-                .is_some_and(|shard| !shard.could_hold(need))
+            let shard = locked.get(*number).filter(|shard| !shard.could_hold(need));
+            shard.map(|shard| shard.refusal(need, now_ms))
         };
-        if needs.iter().any(hopeless) {
-            room = Room::Full;
+        if let Some(refusal) = needs.iter().find_map(hopeless) {
+            room = refusal;
         }
         for number in sums.keys() {
             if let Some(shard) = locked.get_mut(number) {
@@ -340,6 +352,11 @@ impl Core {
                 let limit = keyspace.policy().max_bytes.unwrap_or(0);
                 Err(NotMade::Refused(WriteError::KeyspaceFull { limit }))
             }
+            Room::Backlog => {
+                let limit = keyspace.policy().max_bytes.unwrap_or(0);
+                let of = Backlog::Bytes;
+                Err(NotMade::Refused(WriteError::SinkBacklog { limit, of }))
+            }
         }
     }
 
@@ -362,7 +379,7 @@ impl Core {
         }
         match room {
             Room::Partly { key_bytes } => (Some(key_bytes), left),
-            Room::Made | Room::Full => (None, left),
+            Room::Made | Room::Full | Room::Backlog => (None, left),
         }
     }
 

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
-use super::{Conditions, Core, Holder, Store, Version, Writer};
+use super::pending::{Happens, Marks, Pend, front_len};
+use super::queue::Going;
+use super::{Conditions, Core, Garbage, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
@@ -59,8 +61,9 @@ impl Draft {
         self.entry
     }
 
+    /// The most that its record takes.
     pub(super) fn payload_len(&self) -> u64 {
-        wide(self.prefix.len() + self.entry.key_and_value().len())
+        wide(self.prefix.len() + self.entry.key_and_value().len()) + front_len(0)
     }
 }
 
@@ -232,25 +235,26 @@ impl Store {
     ) -> Result<Delete, WriteError> {
         let mut keyspace = keyspace;
         loop {
-            let len = wide(key.len()) + 4;
+            let len = wide(key.len()) + 4 + front_len(0);
             let grant = self.core.grant(keyspace, len, Purpose::Shrink).await?;
             let what = (key, when, by);
-            if let Some(delete) = self.core.delete(keyspace, what, level, grant) {
-                return Ok(delete);
+            match self.core.delete(keyspace, what, level, grant) {
+                Ok(delete) => return Ok(delete),
+                Err(why) => (keyspace, _) = why.next(keyspace)?,
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 
-    /// Removes every entry of `keyspace` as one change.
+    /// Removes every entry of `keyspace` as one change. Where that is to be passed on, it takes as long as there are entries.
     pub async fn flush(&self, keyspace: &Arc<Keyspace>, level: Level) -> Result<Flush, WriteError> {
         let mut keyspace = keyspace;
         loop {
-            let grant = self.core.grant(keyspace, 4, Purpose::Empty).await?;
-            if let Some(flush) = self.core.flush(keyspace, level, grant) {
-                return Ok(flush);
+            let len = 4 + front_len(0);
+            let grant = self.core.grant(keyspace, len, Purpose::Empty).await?;
+            match self.core.flush(keyspace, level, grant) {
+                Ok(flush) => return Ok(flush),
+                Err(why) => (keyspace, _) = why.next(keyspace)?,
             }
-            keyspace = keyspace.successor().ok_or(WriteError::Dropped)?;
         }
     }
 }
@@ -287,6 +291,11 @@ impl Core {
                 own: None,
             });
         }
+        let created = current.is_none();
+        let pend = match Pend::mark(keyspace, &shard, key, Happens::Put) {
+            Ok(pend) => pend,
+            Err(why) => return Err((draft, why.into())),
+        };
         let (left, made) =
             self.room_for_entry(keyspace, &mut shard, place.hash, &draft.entry, &spare);
         if let Err(why) = made {
@@ -294,52 +303,36 @@ impl Core {
             left.settle(self, None, spare.grant);
             return Err((draft, why));
         }
-        let Draft {
-            mut entry,
-            prefix,
-            time_ms,
-            ..
-        } = draft;
-        let (code, prefix) = left.in_front_of(kind::PUT, prefix);
-        let fields = (code, time_ms, level);
-        let queued = self.queue(
-            keyspace,
-            spare.grant.as_ref(),
-            fields,
-            (&left, &prefix),
-            &mut entry,
-        );
-        let settled = self.settled(spare.grant.as_ref());
-        let revision = queued.revision;
-        let old = shard.apply(place.hash, Effect::Put(entry), settled);
-        drop(shard);
-        drop(old);
-        left.settle(self, Some(queued), spare.grant);
+        let going = Going {
+            entry: draft.entry,
+            record: (kind::PUT, draft.prefix),
+            time_ms: draft.time_ms,
+            level,
+            left,
+            pend,
+        };
+        let revision = self.go(keyspace, shard, place.hash, going, spare.grant);
         let version = self.version_of(revision);
         Ok(Put {
-            outcome: Putted::Stored {
-                version,
-                created: current.is_none(),
-            },
+            outcome: Putted::Stored { version, created },
             seen,
             own: Some(revision),
         })
     }
 
-    /// `None` where the keyspace was dropped.
     fn delete(
         &self,
         keyspace: &Keyspace,
         (key, when, by): (&[u8], &Conditions<'_>, Writer<'_>),
         level: Level,
         grant: Option<Grant>,
-    ) -> Option<Delete> {
+    ) -> Result<Delete, NotMade> {
         let place = keyspace.map.place(key);
         let payload = record::delete(keyspace.id(), key);
         let time_ms = self.clock.now_ms();
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
-            return None;
+            return Err(NotMade::Dropped);
         }
         let found = shard.look_up(place.hash, key, || time_ms);
         let (current, seen) = self.current(&found);
@@ -349,13 +342,15 @@ impl Core {
             None => current.is_none().then_some(Deleted::Absent),
         };
         if let Some(outcome) = refused {
-            return Some(Delete {
+            return Ok(Delete {
                 outcome,
                 seen,
                 own: None,
             });
         }
-        let fields = (kind::DELETE, time_ms, level);
+        let pend = Pend::mark(keyspace, &shard, key, Happens::Deleted)?;
+        let (code, payload) = Pend::in_front_of(pend.as_ref(), kind::DELETE, payload);
+        let fields = (code, time_ms, level);
         let told = Change::delete(key);
         let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
             teller.tell(told);
@@ -363,46 +358,63 @@ impl Core {
         });
         let settled = self.settled(grant.as_ref());
         let revision = queued.revision;
+        if let Some(pend) = pend {
+            pend.done(&mut shard, place.hash, key, (revision, time_ms));
+        }
         let old = shard.apply(place.hash, Effect::Delete { key, revision }, settled);
         drop(shard);
         drop(old);
         queued.settle(grant);
-        Some(Delete {
+        Ok(Delete {
             outcome: Deleted::Removed,
             seen,
             own: Some(revision),
         })
     }
 
-    /// `None` where the keyspace was dropped.
-    fn flush(&self, keyspace: &Keyspace, level: Level, grant: Option<Grant>) -> Option<Flush> {
+    fn flush(
+        &self,
+        keyspace: &Keyspace,
+        level: Level,
+        grant: Option<Grant>,
+    ) -> Result<Flush, NotMade> {
         let payload = record::whole_keyspace(keyspace.id());
         let mut shards = keyspace.map.write_all();
         if keyspace.is_dropped() {
-            return None;
+            return Err(NotMade::Dropped);
         }
         let now_ms = self.clock.now_ms();
         let seen = shards.iter().map(|shard| shard.mark()).max().unwrap_or(0);
-        let mut fields = (kind::FLUSH, now_ms, level);
-        if cfg!(feature = "bug-flush-not-logged") {
+        let code = if cfg!(feature = "bug-flush-not-logged") {
             // A record of a revision that does nothing: the payload reads as the deletion of the empty key.
-            fields.0 = kind::DELETE;
-        }
+            kind::DELETE
+        } else {
+            kind::FLUSH
+        };
+        let marks = Marks::of_flush(keyspace, &shards, now_ms)?;
+        let (code, payload) = Marks::in_front_of(marks.as_ref(), code, payload);
+        let fields = (code, now_ms, level);
         let flushed = shards.iter().map(|shard| shard.live_at(now_ms)).sum();
         let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
             teller.tell(Change::flush(flushed));
             Payload::whole(&payload)
         });
+        let revision = queued.revision;
+        if let Some(marks) = marks {
+            let shards = shards.iter_mut().map(|shard| &mut **shard);
+            marks.done(shards, (revision, now_ms));
+        }
         let drained: Vec<_> = shards
             .iter_mut()
             .skip(usize::from(cfg!(feature = "bug-flush-misses-a-shard")))
-            .map(|shard| shard.flush(queued.revision))
+            .map(|shard| shard.flush(revision))
             .collect();
         drop(shards);
-        let revision = queued.settle(grant);
+        queued.settle(grant);
         // Millions of entries take a while to free: not here, where somebody waits.
+        let drained = drained.into_iter().map(Garbage::drained);
         self.garbage.lock().extend(drained);
-        Some(Flush {
+        Ok(Flush {
             flushed,
             seen,
             own: Some(revision),

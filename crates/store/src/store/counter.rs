@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::bound::{NotMade, Spare};
+use super::pending::{Happens, Pend, SumOverflows, front_len, pended};
+use super::queue::Going;
 use super::{Core, Holder, Store, Version, Writer};
 use crate::error::WriteError;
 use crate::log::{Level, Purpose};
-use crate::map::{Effect, Entry, FactsTable, Keyspace, Lookup, Shard};
+use crate::map::{Entry, FactsTable, Keyspace, Lookup, Shard};
+use crate::record::pending::Pended;
 use crate::record::{self, Lifetime, Meta, Parts, kind};
 
 /// The most letters of an `i64` in decimal.
@@ -62,6 +65,11 @@ pub enum Counted {
     NotACounter,
     /// A source wrote the entry, and only clients count; nothing changed.
     Foreign(Holder),
+    /// The sum of the increments that wait to be passed on does not fit into 64 bits; nothing changed.
+    PendingOutOfRange {
+        /// The sum that waits.
+        pending: i64,
+    },
 }
 
 /// An increment, applied but perhaps not durable.
@@ -84,6 +92,8 @@ pub(super) struct Planned {
     pub(super) value: i64,
     pub(super) previous: i64,
     pub(super) created: bool,
+    /// What becomes pending of the key.
+    pub(super) pended: Option<Pended<i64>>,
 }
 
 /// Why an increment is not made.
@@ -92,6 +102,13 @@ pub(super) enum Unplanned {
     OutOfRange { current: i64 },
     NotACounter,
     Foreign(Holder),
+    PendingOutOfRange { pending: i64 },
+}
+
+impl From<SumOverflows> for Unplanned {
+    fn from(SumOverflows { pending }: SumOverflows) -> Self {
+        Self::PendingOutOfRange { pending }
+    }
 }
 
 impl From<Unplanned> for Counted {
@@ -100,6 +117,7 @@ impl From<Unplanned> for Counted {
             Unplanned::OutOfRange { current } => Self::OutOfRange { current },
             Unplanned::NotACounter => Self::NotACounter,
             Unplanned::Foreign(holder) => Self::Foreign(holder),
+            Unplanned::PendingOutOfRange { pending } => Self::PendingOutOfRange { pending },
         }
     }
 }
@@ -125,7 +143,7 @@ pub(super) fn payload_len(key: &[u8]) -> u64 {
         lifetime: Lifetime::until(Some(0)),
         created_at_ms: 0,
     };
-    8 + record::put_payload_len(&parts, LONGEST)
+    8 + record::put_payload_len(&parts, LONGEST) + front_len(1)
 }
 
 impl Store {
@@ -168,13 +186,17 @@ impl Core {
     ) -> Result<Incremented, NotMade> {
         let place = keyspace.map.place(key);
         let now_ms = self.clock.now_ms();
+        #[cfg(feature = "bug-generation-outside-lock")]
+        let generation = keyspace.ledger().current();
+        #[cfg(feature = "bug-generation-outside-lock")]
+        std::thread::yield_now();
         let mut shard = keyspace.map.write(place.shard);
         if keyspace.is_dropped() {
             return Err(NotMade::Dropped);
         }
         let (_, seen) = self.current(&shard.look_up(place.hash, key, || now_ms));
         let planned = self.plan(keyspace, &shard, (place.hash, key), increment, now_ms);
-        let mut planned = match planned {
+        let planned = match planned {
             Ok(planned) => planned,
             Err(why) => {
                 return Ok(Incremented {
@@ -184,6 +206,9 @@ impl Core {
                 });
             }
         };
+        let pend = Pend::new(keyspace, &shard, key, planned.pended)?;
+        #[cfg(feature = "bug-generation-outside-lock")]
+        let pend = pend.map(|pend| pend.in_generation(generation));
         let (left, made) =
             self.room_for_entry(keyspace, &mut shard, place.hash, &planned.entry, &spare);
         if let Err(why) = made {
@@ -191,22 +216,15 @@ impl Core {
             left.settle(self, None, spare.grant);
             return Err(why);
         }
-        let (code, prefix) = left.in_front_of(kind::INCREMENT, planned.prefix);
-        let grant = spare.grant;
-        let fields = (code, now_ms, level);
-        let queued = self.queue(
-            keyspace,
-            grant.as_ref(),
-            fields,
-            (&left, &prefix),
-            &mut planned.entry,
-        );
-        let settled = self.settled(grant.as_ref());
-        let revision = queued.revision;
-        let old = shard.apply(place.hash, Effect::Put(planned.entry), settled);
-        drop(shard);
-        drop(old);
-        left.settle(self, Some(queued), grant);
+        let going = Going {
+            entry: planned.entry,
+            record: (kind::INCREMENT, planned.prefix),
+            time_ms: now_ms,
+            level,
+            left,
+            pend,
+        };
+        let revision = self.go(keyspace, shard, place.hash, going, spare.grant);
         Ok(Incremented {
             outcome: Counted::Added {
                 value: planned.value,
@@ -247,6 +265,8 @@ impl Core {
         };
         let value = previous.checked_add(increment.by).filter(within);
         let value = value.ok_or(Unplanned::OutOfRange { current: previous })?;
+        let happens = Happens::Counted(increment.by);
+        let pended = pended(keyspace.ledger(), shard, key, happens)?;
         let text = value.to_string();
         let parts = Parts {
             key,
@@ -264,6 +284,7 @@ impl Core {
             value,
             previous,
             created,
+            pended,
         })
     }
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::{Core, Store};
+use super::{Core, Garbage, Store};
 use crate::error::{KeyspaceError, OpenError, WriteError};
 use crate::int::wide;
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Keyspace, Shard};
-use crate::options::{Durability, Policy};
+use crate::options::{Durability, Pending, Policy};
+use crate::record::pending::Pended;
 use crate::record::{KeyspaceRecord, kind, whole_keyspace};
 use crate::wait::block_on;
 
@@ -60,20 +61,22 @@ impl Store {
     }
 
     /// Drops a keyspace with everything in it. `None` where it was dropped already.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::SinkPending`] where something waits to be passed on, or could not be; otherwise as for any change.
     pub async fn drop_keyspace(
         &self,
         keyspace: &Arc<Keyspace>,
         level: Level,
-    ) -> Result<Option<u64>, WriteError> {
+    ) -> Result<Option<u64>, KeyspaceError> {
         let _one = self.core.administration.lock().await;
         if keyspace.is_dropped() {
             return Ok(None);
         }
         let payload = whole_keyspace(keyspace.id());
         let grant = self.core.room_for(&payload, Purpose::Empty).await?;
-        Ok(Some(
-            self.core.drop_keyspace(keyspace, &payload, level, grant),
-        ))
+        let own = self.core.drop_keyspace(keyspace, &payload, level, grant)?;
+        Ok(Some(own))
     }
 }
 
@@ -136,7 +139,7 @@ impl Core {
         let own = match &step {
             Step::Nothing | Step::Create => self.create(&record, &payload, grant),
             Step::Change(keyspace) => {
-                let own = self.change(keyspace, &record, &payload, grant);
+                let own = self.change(keyspace, &record, &payload, grant)?;
                 // Not under all locks: where entries may leave from now on, their order has to be found first.
                 keyspace.divide();
                 own
@@ -151,6 +154,9 @@ impl Core {
     }
 
     fn step(&self, name: &str, policy: &Policy, limit: usize) -> Result<Step, KeyspaceError> {
+        if policy.durability == Durability::Memory && policy.pending != Pending::None {
+            return Err(KeyspaceError::NotLogged);
+        }
         let Some(keyspace) = self.contents.keyspaces.by_name(name) else {
             if self.contents.keyspaces.count() >= limit {
                 return Err(KeyspaceError::TooMany { limit });
@@ -180,7 +186,7 @@ impl Core {
 
     /// Queues a record about a keyspace, all of whose shards the caller has locked. Calls `tell` with its revision while the
     /// queue is locked, and `apply` before the other locks go.
-    fn record<L>(
+    pub(super) fn record<L>(
         &self,
         (code, payload, level): (u8, &[u8], Level),
         grant: Grant,
@@ -220,7 +226,9 @@ impl Core {
         record: &KeyspaceRecord,
         payload: &[u8],
         grant: Grant,
-    ) -> u64 {
+    ) -> Result<u64, KeyspaceError> {
+        let shards = keyspace.map.write_all();
+        check_pending(keyspace, &shards, record.policy.pending)?;
         let what = (kind::KEYSPACE, payload, Level::Durable);
         let apply = |shards: &mut Vec<Guard<'_>>, revision| {
             keyspace.set_policy(record.policy);
@@ -229,7 +237,7 @@ impl Core {
                 mark_all(shards, revision);
             }
         };
-        self.record(what, grant, keyspace.map.write_all(), (|_| {}, apply))
+        Ok(self.record(what, grant, shards, (|_| {}, apply)))
     }
 
     fn replace(
@@ -243,6 +251,7 @@ impl Core {
         new.divide();
         let shards = old.map.write_all();
         let now_ms = self.clock.now_ms();
+        check_nothing_pending(old)?;
         if !shards.iter().all(|shard| shard.is_empty_at(now_ms)) {
             return Err(KeyspaceError::DurabilityFixed {
                 stored: old.durability(),
@@ -265,6 +274,7 @@ impl Core {
             self.contents.keyspaces.drop_id(old.id(), revision);
         };
         let own = self.record(what, grant, locked, (tell, apply));
+        let drained = drained.into_iter().map(Garbage::drained);
         self.garbage.lock().extend(drained);
         Ok(own)
     }
@@ -275,10 +285,11 @@ impl Core {
         payload: &[u8],
         level: Level,
         grant: Grant,
-    ) -> u64 {
+    ) -> Result<u64, KeyspaceError> {
         let what = (kind::DROP, payload, level);
         let mut drained = Vec::new();
         let shards = keyspace.map.write_all();
+        check_nothing_pending(keyspace)?;
         let apply = |shards: &mut Vec<Guard<'_>>, revision| {
             keyspace.set_dropped(None);
             let up_to = newest_of(keyspace, revision);
@@ -287,12 +298,47 @@ impl Core {
         };
         let tell = |revision| self.hub.died(keyspace, revision);
         let own = self.record(what, grant, shards, (tell, apply));
+        let drained = drained.into_iter().map(Garbage::drained);
         self.garbage.lock().extend(drained);
-        own
+        Ok(own)
     }
 }
 
-type Guard<'k> = RwLockWriteGuard<'k, Shard>;
+/// A shard that is locked.
+pub(super) type Guard<'k> = RwLockWriteGuard<'k, Shard>;
+
+/// Refuses where something of `keyspace` waits to be passed on, or could not be. The caller has locked all shards.
+fn check_nothing_pending(keyspace: &Keyspace) -> Result<(), KeyspaceError> {
+    let ledger = keyspace.ledger();
+    let (pending, dead) = (ledger.rows(), ledger.dead().len());
+    if pending + dead > 0 {
+        return Err(KeyspaceError::SinkPending { pending, dead });
+    }
+    Ok(())
+}
+
+/// Refuses another kind of what is pending while something of the kind before is. Nothing new may be wished for at any time.
+fn check_pending(
+    keyspace: &Keyspace,
+    shards: &[Guard<'_>],
+    asked: Pending,
+) -> Result<(), KeyspaceError> {
+    let sums = match asked {
+        Pending::None => return Ok(()),
+        Pending::Sums { .. } => true,
+        Pending::Latest { .. } => false,
+    };
+    let dead = keyspace.ledger().dead();
+    let letter = dead.behind(None).next().map(|(_, letter)| letter.pended);
+    let row = shards.iter().find_map(|shard| shard.any_row());
+    let differs = letter.is_some_and(|letter| (letter != Pended::Mark) != sums)
+        || row.is_some_and(|row| (row.pended != Pended::Mark) != sums);
+    drop(dead);
+    if differs {
+        return check_nothing_pending(keyspace);
+    }
+    Ok(())
+}
 
 fn mark_all(shards: &mut [Guard<'_>], revision: u64) {
     for shard in shards {

@@ -1,7 +1,7 @@
 //! The store: opens a directory, answers reads, orders changes, and closes.
 //!
-//! Lock order: the shards of one keyspace ascending, then the log's queue, innermost. No lock is held across an `.await`,
-//! a file operation or the drop of a value.
+//! Lock order: the shards of one keyspace ascending, then its dead letters, then the log's queue, innermost. No lock is held
+//! across an `.await`, a file operation or the drop of a value.
 
 mod batch;
 mod bound;
@@ -9,6 +9,8 @@ mod change;
 mod condition;
 mod counter;
 mod keyspaces;
+mod merge;
+mod pending;
 mod prefix;
 mod queue;
 mod scan;
@@ -28,6 +30,10 @@ pub use change::{Delete, Deleted, Draft, Flush, Put, Putted};
 pub use condition::{Conditions, Version, Versions};
 pub use counter::{Counted, Increment, Incremented};
 pub use keyspaces::SetKeyspace;
+pub use pending::{
+    Bury, Counts, Dead, DeadPage, Dropped, Freeze, Frozen, FrozenPage, FrozenRow, Passed,
+    PendingPage, PendingRow, Redrive, Total,
+};
 pub use scan::Scan;
 pub use touch::{Touch, Touched};
 use upkeep::Upkeep;
@@ -42,7 +48,7 @@ use crate::fs::Dir;
 use crate::int::wide;
 use crate::log::{Level, Log, LogOptions};
 use crate::manifest::{self, Incarnation, ManifestFile};
-use crate::map::{Contents, Drained, Entry, FactsOf, Keyspace, Lookup};
+use crate::map::{Contents, Drained, Entry, FactsOf, Keyspace, Lookup, Taken};
 use crate::options::Options;
 use crate::progress::{Phase, Progress};
 use crate::recovery::{Access, Begun, Found, Loaded, Locked, Replayed};
@@ -78,7 +84,7 @@ struct Core {
     incarnations: Vec<Incarnation>,
     hub: Arc<Hub>,
     /// Old tables that wait to be freed by a thread that nobody waits for.
-    garbage: Mutex<Vec<Drained>>,
+    garbage: Mutex<Vec<Garbage>>,
     expired: AtomicU64,
     evicted: AtomicU64,
     compactions: AtomicU64,
@@ -94,6 +100,25 @@ struct Core {
     administration: tokio::sync::Mutex<()>,
     /// Dropped last, so that no other process gets the directory before everything else has ended.
     _locked: Locked,
+}
+
+/// What is freed by a thread that nobody waits for.
+#[derive(Debug)]
+enum Garbage {
+    /// What a flush or a drop took away.
+    Drained { _tables: Drained },
+    /// What was pending and has been passed on.
+    Passed { _rows: Taken },
+}
+
+impl Garbage {
+    fn drained(tables: Drained) -> Self {
+        Self::Drained { _tables: tables }
+    }
+
+    fn passed(rows: Taken) -> Self {
+        Self::Passed { _rows: rows }
+    }
 }
 
 /// What a read met.
@@ -344,6 +369,8 @@ impl Core {
             stats.counted_bytes += one.bytes;
             stats.overhead_bytes += one.overhead_bytes;
             stats.expiring += one.expiring;
+            stats.pending += keyspace.ledger().rows();
+            stats.dead += keyspace.ledger().dead().len();
         }
         self.manifest.with(|manifest| {
             stats.segments = wide(manifest.segments.len());

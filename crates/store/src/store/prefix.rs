@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::change::Flush;
+use super::pending::{Marks, front_len};
 use super::{Core, Store};
 use crate::error::WriteError;
-use crate::int::wide;
+use crate::int::{narrow, wide};
 use crate::log::{Grant, Level, Payload, Purpose};
 use crate::map::{Effect, Keyspace, Lookup};
 use crate::record::{self, kind};
@@ -40,12 +41,12 @@ impl Store {
             sum.seen = sum.seen.max(step.seen);
             if !step.keys.is_empty() {
                 let bytes = step.keys.iter().map(Vec::len).sum();
-                let len = record::delete_prefix_len(prefix, step.keys.len(), bytes);
+                let len = record::delete_prefix_len(prefix, step.keys.len(), bytes) + front_len(0);
                 let grant = self.core.grant(keyspace, len, Purpose::Shrink).await?;
                 let deleted = self
                     .core
                     .delete_step(keyspace, prefix, &step.keys, level, grant);
-                let deleted = deleted.ok_or(WriteError::Dropped)?;
+                let deleted = deleted?;
                 sum.flushed += deleted.flushed;
                 sum.seen = sum.seen.max(deleted.seen);
                 sum.own = deleted.own.or(sum.own);
@@ -125,7 +126,7 @@ struct Step {
 }
 
 impl Core {
-    /// Deletes those of `keys` that are there, as one record. `None` where the keyspace was dropped.
+    /// Deletes those of `keys` that are there, as one record.
     fn delete_step(
         &self,
         keyspace: &Keyspace,
@@ -133,7 +134,7 @@ impl Core {
         keys: &[Vec<u8>],
         level: Level,
         grant: Option<Grant>,
-    ) -> Option<Flush> {
+    ) -> Result<Flush, WriteError> {
         let mut by_shard: BTreeMap<usize, Vec<(u32, &[u8])>> = BTreeMap::new();
         for key in keys {
             let place = keyspace.map.place(key);
@@ -149,7 +150,7 @@ impl Core {
             .map(|(shard, keys)| (keyspace.map.write(shard), keys))
             .collect();
         if keyspace.is_dropped() {
-            return None;
+            return Err(WriteError::Dropped);
         }
         for (shard, keys) in &mut locked {
             keys.retain(|(hash, key)| {
@@ -163,22 +164,31 @@ impl Core {
             .flat_map(|(_, keys)| keys.iter().map(|(_, key)| *key))
             .collect();
         if named.is_empty() {
-            return Some(Flush {
+            return Ok(Flush {
                 flushed: 0,
                 seen,
                 own: None,
             });
         }
+        let marks = Marks::of_keys(keyspace, &locked)?;
         let payload = record::delete_prefix(keyspace.id(), prefix, &named);
-        let fields = (kind::DELETE_PREFIX, now_ms, level);
-        let told = Change::delete_prefix(prefix, wide(named.len()));
+        let (code, payload) = Marks::in_front_of(marks.as_ref(), kind::DELETE_PREFIX, payload);
+        let fields = (code, now_ms, level);
+        let (count, told) = (
+            wide(named.len()),
+            Change::delete_prefix(prefix, wide(named.len())),
+        );
         let queued = self.queue_with(keyspace, grant.as_ref(), fields, |teller| {
             teller.tell(told);
             Payload::whole(&payload)
         });
         let revision = queued.revision;
         let settled = self.settled(grant.as_ref());
-        let mut gone = Vec::with_capacity(named.len());
+        if let Some(marks) = marks {
+            let shards = locked.iter_mut().map(|(shard, _)| &mut **shard);
+            marks.done(shards, (revision, now_ms));
+        }
+        let mut gone = Vec::with_capacity(narrow(count));
         for (shard, keys) in &mut locked {
             for (hash, key) in keys {
                 gone.extend(shard.apply(*hash, Effect::Delete { key, revision }, settled));
@@ -187,8 +197,8 @@ impl Core {
         drop(locked);
         drop(gone);
         queued.settle(grant);
-        Some(Flush {
-            flushed: wide(named.len()),
+        Ok(Flush {
+            flushed: count,
             seen,
             own: Some(revision),
         })

@@ -3,12 +3,15 @@
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::RwLockWriteGuard;
+
 use super::Core;
 use super::bound::Left;
+use super::pending::Pend;
 use crate::error::WriteError;
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Payload, Purpose, Wake};
-use crate::map::{Entry, Keyspace};
+use crate::map::{Effect, Entry, Keyspace, Shard};
 use crate::options::Durability;
 use crate::watch::{Change, Teller};
 
@@ -30,7 +33,53 @@ impl Queued<'_> {
     }
 }
 
+/// An entry on its way into the map: nothing can refuse it any more.
+pub(super) struct Going<'k, 'l> {
+    pub(super) entry: Entry,
+    /// The type of its record, and the payload but for key and value, which follow.
+    pub(super) record: (u8, Vec<u8>),
+    pub(super) time_ms: u64,
+    pub(super) level: Level,
+    /// What leaves for it.
+    pub(super) left: Left<'l>,
+    /// What it makes pending.
+    pub(super) pend: Option<Pend<'k>>,
+}
+
 impl Core {
+    /// Queues the record of an entry and puts it, in one step. Returns its revision.
+    pub(super) fn go<'l>(
+        &'l self,
+        keyspace: &Keyspace,
+        mut shard: RwLockWriteGuard<'_, Shard>,
+        hash: u32,
+        going: Going<'_, 'l>,
+        grant: Option<Grant>,
+    ) -> u64 {
+        let Going {
+            mut entry,
+            record: (code, prefix),
+            time_ms,
+            level,
+            left,
+            pend,
+        } = going;
+        let (code, prefix) = Pend::in_front_of(pend.as_ref(), code, prefix);
+        let (code, prefix) = left.in_front_of(code, prefix);
+        let (fields, front) = ((code, time_ms, level), (&left, &*prefix));
+        let queued = self.queue(keyspace, grant.as_ref(), fields, front, &mut entry);
+        let revision = queued.revision;
+        if let Some(pend) = pend {
+            pend.done(&mut shard, hash, entry.key(), (revision, time_ms));
+        }
+        let settled = self.settled(grant.as_ref());
+        let old = shard.apply(hash, Effect::Put(entry), settled);
+        drop(shard);
+        drop(old);
+        left.settle(self, Some(queued), grant);
+        revision
+    }
+
     /// Room for a record with a payload of `len` bytes; none is needed where nothing is logged.
     pub(super) async fn grant(
         &self,
@@ -72,7 +121,7 @@ impl Core {
 
     /// Takes the next revision, queues the record, an entry's key and value behind `prefix`, and tells of what has `left`
     /// for it and of the entry. The shard's lock is held by the caller.
-    pub(super) fn queue<'l>(
+    fn queue<'l>(
         &'l self,
         keyspace: &Keyspace,
         grant: Option<&Grant>,

@@ -1,9 +1,7 @@
 //! Lists: in key order, every shard's sorted keys merged; and what sources wrote, in no order.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::Store;
+use super::merge::{Keyed, merge};
 use crate::map::{Entry, Keyspace};
 
 /// A part of a keyspace in key order.
@@ -15,14 +13,6 @@ pub struct Scan {
     pub seen: u64,
     /// Whether there is nothing behind the last entry.
     pub end: bool,
-}
-
-/// A shard's next entries, in order.
-struct Run {
-    shard: usize,
-    entries: std::vec::IntoIter<Entry>,
-    /// Whether the shard has no more behind these.
-    last: bool,
 }
 
 /// Most entries that one lock hold of [`Store::owned`] refers to.
@@ -64,63 +54,30 @@ impl Store {
         limit: usize,
     ) -> Scan {
         let now_ms = self.core.clock.now_ms();
-        let shards = keyspace.map.shards();
-        // What a shard is expected to give, and a little more, so that few shards are asked twice.
-        let piece = limit / shards * 2 + 2;
-        let mut scan = Scan {
-            entries: Vec::new(),
-            seen: 0,
-            end: true,
+        let mut seen = 0;
+        let next = |shard, after: Option<&[u8]>, most| {
+            next_entries(keyspace, shard, (prefix, after), most, &mut seen)
         };
-        let mut runs = Vec::with_capacity(shards);
-        let mut heads = BinaryHeap::new();
-        for shard in 0..shards {
-            let mut run = next_run(keyspace, shard, prefix, after, piece, &mut scan.seen);
-            if let Some(head) = run.entries.next() {
-                heads.push(Reverse(Head { entry: head, shard }));
-            }
-            runs.push(run);
-        }
-        while let Some(Reverse(Head { entry, shard })) = heads.pop() {
-            if let Some(run) = runs.get_mut(shard) {
-                let mut next = run.entries.next();
-                if next.is_none() && !run.last {
-                    *run = next_run(
-                        keyspace,
-                        run.shard,
-                        prefix,
-                        Some(entry.key()),
-                        piece,
-                        &mut scan.seen,
-                    );
-                    next = run.entries.next();
-                }
-                if let Some(next) = next {
-                    heads.push(Reverse(Head { entry: next, shard }));
-                }
-            }
-            if entry.is_tombstone() || entry.expired(now_ms) {
-                continue;
-            }
-            if scan.entries.len() == limit {
-                scan.end = false;
-                break;
-            }
-            scan.entries.push(entry);
-        }
-        scan
+        let live = |entry: &Entry| !entry.is_tombstone() && !entry.expired(now_ms);
+        let (entries, end) = merge(keyspace.map.shards(), after, limit, next, live);
+        Scan { entries, seen, end }
     }
 }
 
-/// The next `piece` entries of a shard, marks of deletions included.
-fn next_run(
+impl Keyed for Entry {
+    fn its_key(&self) -> &[u8] {
+        self.key()
+    }
+}
+
+/// The next entries of a shard, at most `most`, marks of deletions included.
+fn next_entries(
     keyspace: &Keyspace,
     shard: usize,
-    prefix: &[u8],
-    after: Option<&[u8]>,
-    piece: usize,
+    (prefix, after): (&[u8], Option<&[u8]>),
+    most: usize,
     seen: &mut u64,
-) -> Run {
+) -> Vec<Entry> {
     let from = after.map_or(prefix, |after| after.max(prefix));
     let held = keyspace.map.read(shard);
     *seen = held.mark().max(*seen);
@@ -129,40 +86,10 @@ fn next_run(
         .skip_while(|entry| after.is_some_and(|after| entry.key() <= after));
     let entries: Vec<Entry> = behind
         .take_while(|entry| entry.key().starts_with(prefix))
-        .take(piece)
+        .take(most)
         .cloned()
         .collect();
     drop(held);
     *seen = entries.iter().map(Entry::revision).fold(*seen, u64::max);
-    Run {
-        shard,
-        last: entries.len() < piece,
-        entries: entries.into_iter(),
-    }
-}
-
-/// An entry that is ordered by its key.
-struct Head {
-    entry: Entry,
-    shard: usize,
-}
-
-impl PartialEq for Head {
-    fn eq(&self, other: &Self) -> bool {
-        self.entry.key() == other.entry.key()
-    }
-}
-
-impl Eq for Head {}
-
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Head {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.entry.key().cmp(other.entry.key())
-    }
+    entries
 }

@@ -1,7 +1,7 @@
 //! The sweep: removes what has expired, makes keyspaces fit whose bound was lowered, moves entries together in memory where
-//! much has gone, drops marks of deletions that are durable. In small steps, each one lock and one record at most, shard
-//! after shard, so that whoever comes in between waits for one step at most; and with pauses as long as the steps, so that
-//! the rest of the machine is not behind it for seconds.
+//! much has gone, drops marks of deletions that are durable, lets go of what was held until it was passed on. In small steps,
+//! each one lock and one record at most, shard after shard, so that whoever comes in between waits for one step at most; and
+//! with pauses as long as the steps, so that the rest of the machine is not behind it for seconds.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use crate::watch::Change;
 const STEP_KEYS: usize = 64;
 /// Most steps of one sweep that only move entries: other keyspaces have their turn, however much goes here meanwhile.
 const TIDY_STEPS: usize = 1_024;
+/// Most keys for which nothing is held any more after one step.
+const RELEASE_KEYS: usize = 256;
 /// Bytes of an expiry record before its keys.
 const EXPIRE_BYTES: usize = 8;
 
@@ -43,6 +45,9 @@ impl Core {
         let mut shards: Vec<usize> = (0..keyspace.map.shards()).collect();
         for shard in &shards {
             self.purge(keyspace, *shard);
+            if !self.release(keyspace, *shard, &pause) {
+                return;
+            }
         }
         if self.log.room().is_full() {
             return;
@@ -79,6 +84,25 @@ impl Core {
             let settled = if memory { u64::MAX } else { self.log.durable() };
             keyspace.map.write(shard).purge(settled);
         }
+    }
+
+    /// Lets go of entries that were held for what has been passed on, step by step. `false` where the store is closing.
+    fn release(
+        &self,
+        keyspace: &Keyspace,
+        shard: usize,
+        pause: &impl Fn(Duration) -> bool,
+    ) -> bool {
+        let hash_of = |key: &[u8]| keyspace.map.place(key).hash;
+        while keyspace.map.read(shard).has_dropped() {
+            let began = self.clock.monotonic();
+            let released = keyspace.map.write(shard).release(RELEASE_KEYS, &hash_of);
+            drop(released);
+            if !pause(self.clock.monotonic().saturating_sub(began)) {
+                return false;
+            }
+        }
+        true
     }
 
     fn sweep_step(&self, keyspace: &Keyspace, shard: usize) -> Step {

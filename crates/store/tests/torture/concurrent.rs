@@ -323,7 +323,9 @@ fn remember(model: &mut Model, calls: &[Call]) {
             Did::Delete { key, revision } => {
                 model.took(*revision, Change::Delete(in_default(*key)));
             }
-            Did::Flush { revision } => model.took(*revision, Change::Flush("default".to_owned())),
+            Did::Flush { revision } => {
+                model.took(*revision, Change::Flush("default".to_owned(), NOW_MS));
+            }
             Did::Saw { .. } => {}
         }
         if call.ended.is_some() {

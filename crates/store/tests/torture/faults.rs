@@ -150,6 +150,7 @@ impl Client {
             | WriteError::Dropped
             | WriteError::KeyspaceFull { .. }
             | WriteError::EntryTooLarge { .. }
+            | WriteError::SinkBacklog { .. }
             | WriteError::Closing => panic!("{error}"),
         }
         if self.lost {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use standpipe_store::{
-    Batched, Conditions, Counted, Done, Durability, Eviction, Increment, Keyspace, Meta, Operation,
-    Policy, Touched, Versions, Writer,
+    Batched, Conditions, Counted, Done, Durability, Eviction, Increment, Keyspace, KeyspaceError,
+    Meta, Operation, Policy, Touched, Versions, Writer,
 };
 
-use crate::harness::{self, block_on, seen};
-use crate::promises::Change;
+use crate::harness::{self, Seen, block_on, seen};
+use crate::promises::{Change, Key};
 use crate::workload::{Workload, foreign};
 
 /// Names beside `default`, of keyspaces that come and go.
@@ -17,21 +17,22 @@ const NAMES: [&str; 2] = ["a", "b"];
 impl Workload {
     /// Does one of the rarer things.
     pub(crate) fn operate(&mut self) {
-        match self.dice.below(30) {
+        match self.dice.below(42) {
             0..8 => self.increment(),
             8..14 => self.touch(),
             14..17 => self.delete_prefix(),
             17..25 => self.batch(),
             25..29 => self.set_keyspace(),
-            _ => self.drop_keyspace(),
+            29 => self.drop_keyspace(),
+            _ => self.sink(),
         }
     }
 
-    /// The change that `keyspace` shows for `key` now.
-    fn shown(&self, keyspace: &Keyspace, key: &[u8]) -> Change {
+    /// What `keyspace` shows for `key` now.
+    fn shown(&self, keyspace: &Keyspace, key: &[u8]) -> (Key, Seen) {
         let entry = self.store().get(keyspace, key).entry.unwrap();
         let of = (keyspace.name().to_owned(), key.to_vec());
-        Change::Put(of, seen(self.store(), &entry))
+        (of, seen(self.store(), &entry))
     }
 
     fn increment(&mut self) {
@@ -58,7 +59,8 @@ impl Workload {
                 value, previous, ..
             } => {
                 assert_eq!((value, previous), (before + by, before));
-                let change = self.shown(&keyspace, &key);
+                let (of, seen) = self.shown(&keyspace, &key);
+                let change = Change::Count(of, seen, by);
                 self.say(format!("increment {:?}", done.own));
                 self.model.took(done.own.unwrap(), change);
             }
@@ -66,7 +68,9 @@ impl Workload {
                 assert_eq!(current, before);
                 self.rests(&(keyspace.name().to_owned(), key), done.seen);
             }
-            Counted::NotACounter | Counted::Foreign(_) => panic!("nobody puts anything else there"),
+            Counted::NotACounter | Counted::Foreign(_) | Counted::PendingOutOfRange { .. } => {
+                panic!("nobody puts anything else there")
+            }
         }
         self.maybe_wait(done.seen.max(done.own.unwrap_or(0)));
     }
@@ -98,8 +102,8 @@ impl Workload {
         }
         self.say(format!("touch {:?}", touch.own));
         if let Some(own) = touch.own {
-            let change = self.shown(&keyspace, &key);
-            self.model.took(own, change);
+            let (of, seen) = self.shown(&keyspace, &key);
+            self.model.took(own, Change::Touch(of, seen));
         }
         self.maybe_wait(touch.seen.max(touch.own.unwrap_or(0)));
     }
@@ -169,8 +173,10 @@ impl Workload {
         let name = || keyspace.name().to_owned();
         match batch.outcome {
             Batched::Done(done) => {
-                let mut changes =
-                    vec![self.shown(&keyspace, &put), self.shown(&keyspace, &counter)];
+                let (of, seen) = self.shown(&keyspace, &put);
+                let (counted, sum) = self.shown(&keyspace, &counter);
+                let count = Change::Count(counted, sum, increment.by);
+                let mut changes = vec![Change::Put(of, seen), count];
                 let deleted = |done: &Done| matches!(done, Done::Deleted { existed: true });
                 if done.iter().any(deleted) {
                     changes.push(Change::Delete((name(), delete)));
@@ -189,7 +195,10 @@ impl Workload {
 
     fn set_keyspace(&mut self) {
         let name = ["default", NAMES[0], NAMES[1], NAMES[0], NAMES[1]][self.dice.below(5)];
+        let pending = self.pending();
+        let owed = self.model.owed(name);
         let policy = Policy {
+            pending,
             durability: [Durability::Synced, Durability::Written][self.dice.below(2)],
             ttl_ms: (self.dice.below(2) == 0).then_some(1_000),
             eviction: [Eviction::Sieve, Eviction::None][self.dice.below(2)],
@@ -199,8 +208,10 @@ impl Workload {
         let existed = store.keyspace(name).is_some();
         let set = match block_on(store.set_keyspace(name, &policy, 3)) {
             Ok(set) => set,
+            Err(KeyspaceError::SinkPending { .. }) if !owed.lets(pending) => return,
             Err(e) => return self.failed("set_keyspace", &e),
         };
+        assert!(owed.lets(pending), "{owed:?} for {pending:?}");
         assert_eq!(set.created, !existed);
         self.say(format!("set {name} {:?}", set.own));
         if let Some(own) = set.own {
@@ -222,10 +233,14 @@ impl Workload {
             return;
         };
         let level = self.level();
+        // A generation of which everything is buried holds nothing.
+        let empty = self.model.owed(name).rows() == 0;
         let own = match block_on(store.drop_keyspace(&Arc::clone(&keyspace), level)) {
             Ok(own) => own.unwrap(),
+            Err(KeyspaceError::SinkPending { .. }) if !empty => return,
             Err(e) => return self.failed("drop_keyspace", &e),
         };
+        assert!(empty, "it was dropped over what is pending");
         self.say(format!("drop {name} {own}"));
         self.model.took(own, Change::Drop(name.to_owned()));
         self.maybe_wait(own);

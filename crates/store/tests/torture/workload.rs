@@ -33,6 +33,8 @@ pub(crate) struct Workload {
     pub(crate) model: Model,
     /// Everything up to here was acknowledged as written.
     written: u64,
+    /// The same of a process that has ended: it is kept while the machine stays on.
+    left_behind: u64,
     /// Crash states looked at.
     pub(crate) states: u64,
     /// What was done, for whoever has to find out why it failed.
@@ -70,6 +72,7 @@ impl Workload {
             store: None,
             model: Model::default(),
             written: 0,
+            left_behind: 0,
             states: 0,
             trace: Vec::new(),
         }
@@ -93,6 +96,7 @@ impl Workload {
             }
             match open(&self.sim, &self.options, &self.clock) {
                 Ok(store) => {
+                    self.model.promise(self.left_behind);
                     let kept = self.model.check(&store, self.clock.now_ms());
                     self.say(format!("recovered to {kept}"));
                     // What a start shows was synced before it was shown.
@@ -147,9 +151,10 @@ impl Workload {
         };
         self.say(format!("{end:?} off"));
         drop(self.store.take());
-        if end == End::Process {
-            self.model.promise(self.written);
-        }
+        self.left_behind = match end {
+            End::Process => self.left_behind.max(self.written),
+            End::Power => 0,
+        };
         self.written = 0;
         self.sim = next;
     }
@@ -341,7 +346,7 @@ impl Workload {
     }
 
     fn flush(&mut self) {
-        let keyspace = self.keyspace();
+        let (keyspace, now_ms) = (self.keyspace(), self.clock.now_ms());
         let store = self.store().clone();
         let level = self.level();
         let flush = match block_on(store.flush(&keyspace, level)) {
@@ -351,7 +356,7 @@ impl Workload {
         self.say(format!("flush {:?}", flush.own));
         if let Some(own) = flush.own {
             self.model
-                .took(own, Change::Flush(keyspace.name().to_owned()));
+                .took(own, Change::Flush(keyspace.name().to_owned(), now_ms));
         }
         self.maybe_wait(flush.seen.max(flush.own.unwrap_or(0)));
     }

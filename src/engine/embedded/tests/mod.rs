@@ -2,6 +2,7 @@
 
 mod operations;
 mod owners;
+mod pending;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -43,9 +43,10 @@ async fn counters_and_batches_are_told_of_once_they_are_on_disk() {
     let (one, bounded) = (&add(1, None), &add(1, Some(1)));
     let counted = |incremented, expected| match incremented {
         Incremented::Counted { value, .. } => value == expected,
-        Incremented::OutOfRange { .. } | Incremented::NotACounter | Incremented::Foreign(_) => {
-            false
-        }
+        Incremented::OutOfRange { .. }
+        | Incremented::NotACounter
+        | Incremented::Foreign(_)
+        | Incremented::PendingOutOfRange { .. } => false,
     };
     let answers = vec![
         held(async { Ok(counted(entries.increment(b"n", one, SYNCED).await?, 1)) }),

@@ -118,6 +118,7 @@ pub(super) fn storing(failure: Option<Failure>) -> Storing {
         Some(failure) => match failure {
             Failure::DiskFull
             | Failure::KeyspaceFull { .. }
+            | Failure::SinkBacklog { .. }
             | Failure::Overloaded { .. }
             | Failure::NotDurableYet { .. }
             | Failure::Lost { .. }

@@ -72,7 +72,7 @@ async fn what_lies_over_the_store_is_seen_by_everything_that_reads() {
         other @ (Done::Put(_) | Done::Deleted(_) | Done::Counted(_)) => panic!("{other:?}"),
     };
     let expected = [Some("7".into()), Some("x".into()), None, None];
-    let each = copy.each(&operations, None).await.unwrap();
+    let each = copy.each(&operations, None, 1_000).await.unwrap();
     let each: Vec<Option<Bytes>> = each
         .iter()
         .map(|one| values(one.as_ref().unwrap()))

@@ -55,7 +55,7 @@ struct State {
     plan: Plan,
     /// Bytes that fit on the disk.
     limit: Option<u64>,
-    /// Calls that wait for [`SimDir::release`].
+    /// Calls that wait to be released.
     waiting: usize,
     /// Decides what a sync that fails partly has written.
     dice: Seeded,
@@ -179,6 +179,21 @@ impl SimDir {
         self.machine.changed.notify_all();
     }
 
+    /// Lets one of the held calls go on, and waits until it has: the next one of its kind is held again.
+    pub fn let_one(&self) {
+        let mut state = self.machine.state.lock();
+        state.plan.passes += 1;
+        self.machine.changed.notify_all();
+        while state.plan.passes > 0 {
+            self.machine.changed.wait(&mut state);
+        }
+    }
+
+    /// How many calls are held.
+    pub fn held(&self) -> usize {
+        self.machine.state.lock().waiting
+    }
+
     /// Waits until `count` calls are held at once.
     pub fn wait_held(&self, count: usize) {
         let mut state = self.machine.state.lock();
@@ -231,10 +246,12 @@ impl Machine {
         if state.plan.holds(call, name) {
             state.waiting += 1;
             self.changed.notify_all();
-            while state.plan.holds(call, name) {
+            while state.plan.holds(call, name) && state.plan.passes == 0 {
                 self.changed.wait(&mut state);
             }
+            state.plan.passes = state.plan.passes.saturating_sub(1);
             state.waiting -= 1;
+            self.changed.notify_all();
         }
         let judgement = state.plan.judge(call, name)?;
         Ok((state, judgement))

@@ -179,6 +179,8 @@ pub(super) struct Plan {
     pub(super) faults: Vec<Fault>,
     /// Calls of these kinds, on names that start so, wait until released.
     pub(super) held: Vec<(Call, String)>,
+    /// How many of those that wait may go on all the same.
+    pub(super) passes: usize,
     /// Steps so far.
     pub(super) steps: u64,
     /// The machine goes off instead of doing the step after this one.

@@ -4,6 +4,7 @@
 //! change a shard through one function, [`Shard::apply`]. [`whole`] is about all of it at once. It knows neither the log nor
 //! clocks.
 
+mod pending;
 mod whole;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -18,6 +19,8 @@ use super::index::{Index, keys_of};
 use super::pages::Sparse;
 use super::slots::Slots;
 use super::tidy::Tidying;
+use pending::Outbox;
+pub(crate) use pending::{Open, Taken};
 pub(crate) use whole::{Drained, ShardStats};
 
 /// A bucket: half of the key's hash, so that growing the table never looks at an entry, and its slot.
@@ -51,7 +54,7 @@ pub(crate) struct Shard {
     index: Index,
     /// While loading, keys are not put into the index one by one; [`Shard::finish_loading`] sorts them.
     loading: bool,
-    /// (`expires_at`, slot) of every live entry that expires.
+    /// (`expires_at`, slot) of every live entry that leaves by time; those that are held are with what is pending.
     expiry: BTreeSet<(u64, u32)>,
     /// Slots of what sources wrote.
     owned: BTreeSet<u32>,
@@ -76,11 +79,8 @@ pub(crate) struct Shard {
     pub(super) tidying: Tidying,
     /// Who leaves when room is needed; only where somebody may.
     pub(super) sieve: Option<Box<Sieve>>,
-}
-
-/// Whether an entry may leave for room. A mark of a deletion stands for a promise; what a source wrote is not ours.
-fn may_leave(entry: &Entry) -> bool {
-    !entry.is_tombstone() && !entry.is_owned()
+    /// What is pending for a sink; only where something ever was.
+    outbox: Option<Box<Outbox>>,
 }
 
 impl Shard {
@@ -96,6 +96,12 @@ impl Shard {
 
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
         self.slots.get(slot)
+    }
+
+    /// Whether the entry of a slot may leave for room. A mark of a deletion stands for a promise; what a source wrote is not
+    /// ours; what is pending has to be passed on first.
+    fn may_leave(&self, slot: u32, entry: &Entry) -> bool {
+        !entry.is_tombstone() && !entry.is_owned() && !self.is_held(slot)
     }
 
     /// What is known about `key`, which counts as asking for it. The time is asked for only where the entry expires.
@@ -124,6 +130,18 @@ impl Shard {
         }
     }
 
+    /// The same without asking for it, and whatever the time is: what has expired and is still kept counts as there.
+    pub(crate) fn peek(&self, hash: u32, key: &[u8]) -> Lookup<'_> {
+        let found = self.find(hash, key).and_then(|slot| self.entry(slot));
+        match found {
+            None => Lookup::Absent { seen: self.mark },
+            Some(entry) if entry.is_tombstone() => Lookup::Absent {
+                seen: entry.revision().max(self.mark),
+            },
+            Some(entry) => Lookup::Live(entry),
+        }
+    }
+
     /// Makes one change, unless something newer is there already. The one place where a key changes.
     ///
     /// `durable` is the newest revision that no crash can take back: marks of deletions up to it are dropped.
@@ -145,9 +163,14 @@ impl Shard {
             return None;
         }
         match (effect, found) {
-            (Effect::Put(entry), Some(slot)) => self.replace(slot, entry),
+            (Effect::Put(entry), Some(slot)) => {
+                let old = self.replace(slot, entry);
+                self.hold_if_marked(slot);
+                old
+            }
             (Effect::Put(entry), None) => {
-                self.insert(hash, entry);
+                let slot = self.insert(hash, entry);
+                self.hold_if_marked(slot);
                 None
             }
             (Effect::Delete { key, .. }, Some(slot)) => {
@@ -164,12 +187,11 @@ impl Shard {
         }
     }
 
-    fn insert(&mut self, hash: u32, entry: Entry) {
+    fn insert(&mut self, hash: u32, entry: Entry) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| self.slots.grow());
         self.count_in(slot, &entry);
-        if let Some(sieve) = &mut self.sieve
-            && may_leave(&entry)
-        {
+        let leaves = self.may_leave(slot, &entry);
+        if let Some(sieve) = self.sieve.as_mut().filter(|_| leaves) {
             sieve.push(slot);
         }
         if !self.loading {
@@ -180,17 +202,23 @@ impl Shard {
             .insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| {
                 Bucket::spread(bucket.hash)
             });
+        slot
     }
 
     fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
         let old = self.slots.take(slot);
         // Out before in: both may expire at the same moment, in the same slot.
+        let left = old.as_ref().is_some_and(|old| self.may_leave(slot, old));
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
+        if entry.is_tombstone() {
+            self.forget_held(slot);
+        }
         self.count_in(slot, &entry);
+        let leaves = self.may_leave(slot, &entry);
         if let Some(sieve) = &mut self.sieve {
-            match (old.as_ref().is_some_and(may_leave), may_leave(&entry)) {
+            match (left, leaves) {
                 // A key that is written again keeps its place, and was asked for.
                 (true, true) => sieve.visit(slot),
                 (false, true) => sieve.push(slot),
@@ -236,6 +264,7 @@ impl Shard {
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
+        self.forget_held(slot);
         self.free.push(slot);
         old
     }
@@ -247,14 +276,18 @@ impl Shard {
         if entry.is_tombstone() {
             self.mark_bytes += cost;
         } else {
+            let held = self.is_held(slot);
             if entry.is_owned() {
                 self.pinned += cost;
                 self.owned.insert(slot);
+            } else if held {
+                self.pinned += cost;
+                self.held_more(cost);
             }
             self.live += 1;
             self.entry_bytes += entry.footprint();
             if let Some(at) = entry.expires_at_ms() {
-                self.expiry.insert((at, slot));
+                self.expiry_of(held).insert((at, slot));
             }
         }
     }
@@ -266,14 +299,18 @@ impl Shard {
         if entry.is_tombstone() {
             self.mark_bytes -= cost;
         } else {
+            let held = self.is_held(slot);
             if entry.is_owned() {
                 self.pinned -= cost;
                 self.owned.remove(&slot);
+            } else if held {
+                self.pinned -= cost;
+                self.held_less(cost);
             }
             self.live -= 1;
             self.entry_bytes -= entry.footprint();
             if let Some(at) = entry.expires_at_ms() {
-                self.expiry.remove(&(at, slot));
+                self.expiry_of(held).remove(&(at, slot));
             }
         }
     }
@@ -347,8 +384,10 @@ impl Shard {
 
     /// Revision and slot of what may leave for room, what was written first in front.
     pub(super) fn evictable_by_age(&self) -> Vec<(u64, u32)> {
-        let there = self.slots.iter().filter(|(_, entry)| may_leave(entry));
-        let mut found: Vec<_> = there
+        let mut found: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(slot, entry)| self.may_leave(*slot, entry))
             .map(|(slot, entry)| (entry.revision(), slot))
             .collect();
         found.sort_unstable();
@@ -472,7 +511,7 @@ mod tests {
             put(&mut shard, key, revision);
         }
         assert_eq!(shard.flush(5).live_at(0), 2);
-        shard.finish_loading();
+        shard.finish_loading(&|_| 0);
         assert_eq!(keys(&shard), [("b".to_owned(), 7)]);
         assert_eq!(shard.flush(8).live_at(0), 1);
         assert!(keys(&shard).is_empty());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::pending::LetGo;
 use super::{Bucket, Index, Shard};
 use crate::int::wide;
 use crate::map::Entry;
@@ -17,6 +18,7 @@ use crate::map::slots::Slots;
 pub(crate) struct Drained {
     _slots: Slots,
     expiry: BTreeSet<(u64, u32)>,
+    let_go: LetGo,
     /// Entries that were live, the expired ones included.
     live: u64,
     _index: Index,
@@ -26,8 +28,13 @@ pub(crate) struct Drained {
 impl Drained {
     /// How many entries were there at `now_ms`, expired ones not counted.
     pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
-        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+        self.live - due(&self.expiry, now_ms) - due(&self.let_go.expiry, now_ms)
     }
+}
+
+/// How many entries have expired at `now_ms`.
+pub(super) fn due(expiry: &BTreeSet<(u64, u32)>, now_ms: u64) -> u64 {
+    wide(expiry.range(..=(now_ms, u32::MAX)).count())
 }
 
 impl Shard {
@@ -48,7 +55,8 @@ impl Shard {
         self
     }
 
-    /// Empties the shard of everything older than `revision`. Swaps the tables out, so that it takes no time while the
+    /// Empties the shard of everything older than `revision`; what is pending stays. Swaps the tables out, so that it takes
+    /// no time while the
     /// lock is held; only replay can meet entries that are newer, and then moves them.
     pub(crate) fn flush(&mut self, revision: u64) -> Drained {
         let newest = self.newest;
@@ -57,6 +65,8 @@ impl Shard {
         self.share = old.share;
         self.slots = old.slots.another();
         self.sieve = old.sieve.take().map(|_| Box::default());
+        self.outbox = old.outbox.take();
+        let let_go = self.outbox.as_mut().map(|outbox| outbox.let_go());
         self.loading = loading;
         self.mark = revision;
         self.newest = newest.max(revision);
@@ -76,6 +86,7 @@ impl Shard {
         Drained {
             _slots: old.slots,
             expiry: old.expiry,
+            let_go: let_go.unwrap_or_default(),
             live: old.live,
             _index: old.index,
             _table: old.table,
@@ -84,7 +95,7 @@ impl Shard {
 
     /// Whether every entry here has expired or none is there, at `now_ms`.
     pub(crate) fn is_empty_at(&self, now_ms: u64) -> bool {
-        self.live == wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+        self.live_at(now_ms) == 0
     }
 
     /// Notes that the keyspace was created or changed by `revision`.
@@ -103,30 +114,36 @@ impl Shard {
         self.newest
     }
 
-    /// Empties the shard: its entries, and the newest flush, creation or change.
+    /// Empties the shard, all but its rows: its entries, and the newest flush, creation or change.
     pub(crate) fn take_all(&mut self) -> (impl Iterator<Item = Entry> + use<>, u64) {
         self.purge(u64::MAX);
+        let outbox = self.outbox.take();
         let old = std::mem::take(self);
+        self.outbox = outbox;
         (old.slots.into_entries(), old.mark)
     }
 
-    /// Sorts the keys of a loaded shard and ends the loading.
-    pub(crate) fn finish_loading(&mut self) {
+    /// Sorts the keys of a loaded shard, holds what is pending, and ends the loading.
+    pub(crate) fn finish_loading(&mut self, hash_of: &dyn Fn(&[u8]) -> u32) {
         self.purge(u64::MAX);
         let slots: Vec<u32> = self.slots.iter().map(|(slot, _)| slot).collect();
         self.index = Index::build(&slots, keys_of(&self.slots));
         self.loading = false;
+        self.hold_marked(hash_of);
     }
 
     /// How many entries anybody can read at `now_ms`.
     pub(crate) fn live_at(&self, now_ms: u64) -> u64 {
-        self.live - wide(self.expiry.range(..=(now_ms, u32::MAX)).count())
+        let held = self.outbox.as_ref();
+        let held = held.map_or(0, |outbox| outbox.expired(now_ms));
+        self.live - due(&self.expiry, now_ms) - held
     }
 
     /// Numbers about this shard at `now_ms`.
     pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
         let table = self.table.capacity() * (size_of::<Bucket>() + 1) + self.slots.footprint();
         let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
+        let held = self.outbox.as_ref().map_or(0, |outbox| outbox.expiry.len());
         ShardStats {
             live: self.live_at(now_ms),
             entry_bytes: self.entry_bytes,
@@ -134,7 +151,7 @@ impl Shard {
             overhead_bytes: wide(
                 table + order + self.index.footprint() + self.free.capacity() * size_of::<u32>(),
             ),
-            expiring: wide(self.expiry.len()),
+            expiring: wide(self.expiry.len() + held),
             marks: wide(self.tombstones.len()),
         }
     }

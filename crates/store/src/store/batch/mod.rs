@@ -4,160 +4,29 @@
 //! 2. The shards of all keys are locked, ascending. Every condition and every sum is decided on the state before the batch.
 //! 3. One revision, one record: its parts in the order puts, increments, deletes. Everything is applied; unlock.
 
+mod applying;
 mod parts;
+mod pending;
+mod words;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::bound::{Brought, Locked, NotMade, Spare};
-use super::change::Draft;
+use super::bound::{Brought, Left, Locked, NotMade, Spare};
 use super::condition::Conditions;
-use super::counter::{self, Increment, Planned, Unplanned};
+use super::counter::Planned;
+use super::pending::{PendAll, front_len};
 use super::queue::Queued;
-use super::{Core, Holder, Store, Version, Writer};
+use super::{Core, Holder, Store, Writer};
 use crate::error::WriteError;
-use crate::int::wide;
 use crate::log::{Grant, Level, Payload, Purpose};
-use crate::map::{Effect, Entry, Keyspace, Lookup, Place, Shard};
-use crate::record::{self, BATCH_PART, kind};
+use crate::map::{Entry, Keyspace, Lookup, Place, Shard};
+use crate::record::{self, kind};
 use crate::watch::Teller;
+use applying::Applying;
 use parts::{Parts, add_small, tell_all};
-
-/// One operation of an atomic batch.
-#[derive(Debug)]
-pub enum Operation<'a> {
-    /// Puts the draft.
-    Put {
-        /// The entry.
-        draft: Draft,
-        /// What has to hold.
-        when: Conditions<'a>,
-    },
-    /// Reads the key as it was before the batch.
-    Get {
-        /// The key.
-        key: &'a [u8],
-    },
-    /// Removes the key; an absent one is no failure.
-    Delete {
-        /// The key.
-        key: &'a [u8],
-        /// What has to hold.
-        when: Conditions<'a>,
-    },
-    /// Adds to a counter.
-    Increment {
-        /// The key.
-        key: &'a [u8],
-        /// What is added, within which bounds.
-        increment: Increment,
-    },
-}
-
-impl Operation<'_> {
-    fn key(&self) -> &[u8] {
-        match self {
-            Self::Put { draft, .. } => draft.key(),
-            Self::Get { key } | Self::Delete { key, .. } | Self::Increment { key, .. } => key,
-        }
-    }
-
-    /// The most bytes that the operation brings to the record.
-    fn payload_len(&self) -> u64 {
-        wide(BATCH_PART)
-            + match self {
-                // Where it was made earlier than the record, that is told too.
-                Self::Put { draft, .. } => draft.payload_len() + 8,
-                Self::Get { .. } => 0,
-                Self::Delete { key, .. } => wide(key.len()) + 4,
-                Self::Increment { key, .. } => counter::payload_len(key),
-            }
-    }
-}
-
-/// What an operation of a batch did.
-#[derive(Debug)]
-pub enum Done {
-    /// The entry has this version now.
-    Put {
-        /// The new version.
-        version: Version,
-        /// Whether the key was absent before.
-        created: bool,
-    },
-    /// What was there before the batch.
-    Got(Option<Entry>),
-    /// The key is absent now.
-    Deleted {
-        /// Whether it was there before.
-        existed: bool,
-    },
-    /// The counter has this value now.
-    Incremented {
-        /// The number after it.
-        value: i64,
-        /// The number before it; where there was none, what it started from.
-        previous: i64,
-        /// The new version.
-        version: Version,
-    },
-}
-
-/// Why no operation of a batch was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failed {
-    /// A condition did not hold.
-    Refused {
-        /// The current version; `None` where the key is absent.
-        current: Option<Version>,
-    },
-    /// A sum does not fit into 64 bits or lies outside its bounds.
-    OutOfRange {
-        /// The number that is there, or that it would have started from.
-        current: i64,
-    },
-    /// An entry's value is no number.
-    NotACounter,
-    /// A key is named by an earlier operation too.
-    Repeated,
-    /// A key is somebody else's, whatever the conditions.
-    Foreign(Holder),
-}
-
-impl From<Unplanned> for Failed {
-    fn from(why: Unplanned) -> Self {
-        match why {
-            Unplanned::OutOfRange { current } => Self::OutOfRange { current },
-            Unplanned::NotACounter => Self::NotACounter,
-            Unplanned::Foreign(holder) => Self::Foreign(holder),
-        }
-    }
-}
-
-/// What became of a batch.
-#[derive(Debug)]
-pub enum Batched {
-    /// Everything was done; one item per operation, in their order.
-    Done(Vec<Done>),
-    /// Nothing was done.
-    Failed {
-        /// The first operation that could not be done, counted from 0.
-        index: usize,
-        /// Why.
-        why: Failed,
-    },
-}
-
-/// A batch, applied but perhaps not durable.
-#[derive(Debug)]
-pub struct Batch {
-    /// What became of it.
-    pub outcome: Batched,
-    /// The newest change that it met.
-    pub seen: u64,
-    /// Its own revision, where it made a change.
-    pub own: Option<u64>,
-}
+use pending::{Pendings, pend_all, pendings};
+pub use words::{Batch, Batched, Done, Failed, Operation};
 
 impl Store {
     /// Does all `operations` in one step, or none of them. No key may be named twice. It is a client who counts and removes;
@@ -173,7 +42,9 @@ impl Store {
     ) -> Result<Batch, WriteError> {
         let (mut keyspace, mut ahead) = (keyspace, 0);
         let mut operations = operations;
-        let len = 4 + operations.iter().map(Operation::payload_len).sum::<u64>();
+        let sums = operations.len();
+        let len = operations.iter().map(Operation::payload_len).sum::<u64>();
+        let len = 4 + front_len(sums) + len;
         let grows = |operation: &Operation<'_>| {
             matches!(
                 operation,
@@ -213,6 +84,18 @@ enum Decided {
     Increment(Planned),
 }
 
+/// A batch on its way into the map: nothing can refuse it any more.
+struct Going<'a, 'k, 'l> {
+    operations: Vec<Operation<'a>>,
+    places: Vec<Place>,
+    decided: Vec<Decided>,
+    pendings: Pendings,
+    pend: Option<PendAll<'k>>,
+    parts: Parts,
+    /// What leaves for it.
+    left: Left<'l>,
+}
+
 impl<'a> Brought<'a> {
     /// What an operation brings; `None` where it changes nothing.
     fn by(operation: &'a Operation<'_>, decided: &'a Decided) -> Option<Self> {
@@ -230,7 +113,7 @@ impl Core {
     fn batch<'a>(
         &self,
         keyspace: &Keyspace,
-        mut operations: Vec<Operation<'a>>,
+        operations: Vec<Operation<'a>>,
         level: Level,
         spare: Spare,
     ) -> Result<Batch, (Vec<Operation<'a>>, NotMade)> {
@@ -250,7 +133,7 @@ impl Core {
         }
         let mut seen = 0;
         let decided = self.decide_all(keyspace, &locked, &operations, &places, now_ms, &mut seen);
-        let mut decided = match decided {
+        let decided = match decided {
             Ok(decided) => decided,
             Err((index, why)) => {
                 return Ok(Batch {
@@ -258,6 +141,14 @@ impl Core {
                     seen,
                     own: None,
                 });
+            }
+        };
+        let pendings = pendings(keyspace, &locked, &operations, &places, &decided);
+        let pend = match pend_all(keyspace, &locked, &operations, &places, &pendings) {
+            Ok(pend) => pend,
+            Err(why) => {
+                drop(locked);
+                return Err((operations, why.into()));
             }
         };
         let steps = operations.iter().zip(&places).zip(&decided);
@@ -273,13 +164,47 @@ impl Core {
             return Err((operations, why));
         }
         add_small(keyspace, &operations, &decided, &mut parts);
-        let grant = spare.grant;
+        let going = Going {
+            operations,
+            places,
+            decided,
+            pendings,
+            pend,
+            parts,
+            left,
+        };
+        let (done, own) = self.go_all(keyspace, locked, going, (now_ms, level), spare.grant);
+        Ok(Batch {
+            outcome: Batched::Done(done),
+            seen,
+            own,
+        })
+    }
+
+    /// Queues the record of a batch and does everything, in one step.
+    fn go_all<'l>(
+        &'l self,
+        keyspace: &Keyspace,
+        mut locked: Locked<'_>,
+        going: Going<'_, '_, 'l>,
+        (now_ms, level): (u64, Level),
+        grant: Option<Grant>,
+    ) -> (Vec<Done>, Option<u64>) {
+        let Going {
+            mut operations,
+            places,
+            mut decided,
+            pendings,
+            pend,
+            parts,
+            left,
+        } = going;
         let tell = |teller: &mut Teller<'_>| {
             left.tell(teller);
             tell_all(teller, &mut operations, &mut decided);
         };
-        let front = left.in_front_of(kind::BATCH, Vec::new());
-        let fields = (front, now_ms, level);
+        let (code, front) = PendAll::in_front_of(pend.as_ref(), kind::BATCH);
+        let fields = (left.in_front_of(code, front), now_ms, level);
         let queued = self.queue_parts(keyspace, grant.as_ref(), parts, fields, tell);
         let own = queued.as_ref().map(|queued| queued.revision);
         let mut applying = Applying {
@@ -289,19 +214,21 @@ impl Core {
             settled: self.settled(grant.as_ref()),
             gone: Vec::new(),
         };
-        let steps = operations.into_iter().zip(places).zip(decided);
-        let done =
-            steps.map(|((operation, place), decided)| applying.one(operation, place, decided));
+        let steps = operations.into_iter().zip(places);
+        let steps = steps.zip(decided.into_iter().zip(pendings));
+        let done = steps.map(|((operation, place), (decided, pended))| {
+            applying.pend(place, operation.key(), pended);
+            applying.one(operation, place, decided)
+        });
         let done = done.collect();
+        if let Some(pend) = pend {
+            pend.done(now_ms);
+        }
         let gone = applying.gone;
         drop(locked);
         drop(gone);
         left.settle(self, queued, grant);
-        Ok(Batch {
-            outcome: Batched::Done(done),
-            seen,
-            own,
-        })
+        (done, own)
     }
 
     /// Queues the record of a batch, if it changes anything.
@@ -421,56 +348,5 @@ impl Core {
                 Decided::Increment(self.plan(keyspace, shard, (hash, key), increment, now_ms)?)
             }
         })
-    }
-}
-
-/// A batch on its way into the map.
-struct Applying<'l, 'k> {
-    locked: &'l mut Locked<'k>,
-    revision: u64,
-    version: Version,
-    settled: u64,
-    /// What was replaced, to be freed without any lock.
-    gone: Vec<Entry>,
-}
-
-impl Applying<'_, '_> {
-    fn one(&mut self, operation: Operation<'_>, place: Place, decided: Decided) -> Done {
-        let version = self.version;
-        match (operation, decided) {
-            (Operation::Put { draft, .. }, Decided::Put { created }) => {
-                self.put(place, draft.into_entry());
-                Done::Put { version, created }
-            }
-            (_, Decided::Increment(planned)) => {
-                self.put(place, planned.entry);
-                Done::Incremented {
-                    value: planned.value,
-                    previous: planned.previous,
-                    version,
-                }
-            }
-            (operation, Decided::Delete { existed }) => {
-                if existed {
-                    let revision = self.revision;
-                    let key = operation.key();
-                    self.apply(place, Effect::Delete { key, revision });
-                }
-                Done::Deleted { existed }
-            }
-            (_, Decided::Get(entry)) => Done::Got(entry),
-            (_, Decided::Put { .. }) => unreachable!("only a put is decided to be one"),
-        }
-    }
-
-    fn put(&mut self, place: Place, entry: Entry) {
-        self.apply(place, Effect::Put(entry));
-    }
-
-    fn apply(&mut self, place: Place, effect: Effect<'_>) {
-        let shard = self.locked.get_mut(&place.shard);
-        let shard = shard.expect("the shards of all places are locked");
-        let old = shard.apply(place.hash, effect, self.settled);
-        self.gone.extend(old);
     }
 }

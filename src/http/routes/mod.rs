@@ -1,254 +1,11 @@
 //! What is served where: the one table of paths, methods and operations. Matching is by comparison alone, on the path as
 //! the router normalises it; the key is read from the raw path later. It must not know how an operation is done.
 
+mod operation;
+
 use actix_web::http::Method;
 
-/// Everything that can be done.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Operation {
-    /// `GET /v1/{key}`
-    GetValue,
-    /// `HEAD /v1/{key}`
-    HeadValue,
-    /// `PUT /v1/{key}`
-    PutValue,
-    /// `DELETE /v1/{key}`
-    DeleteValue,
-    /// `GET /keyspaces/{ks}/keys/{key}`
-    GetKey,
-    /// `HEAD /keyspaces/{ks}/keys/{key}`
-    HeadKey,
-    /// `PUT /keyspaces/{ks}/keys/{key}`
-    PutKey,
-    /// `DELETE /keyspaces/{ks}/keys/{key}`
-    DeleteKey,
-    /// `GET /keyspaces/{ks}/keys`
-    ListKeys,
-    /// `GET /keyspaces/{ks}/entries/{key}`
-    GetEntry,
-    /// `GET /keyspaces/{ks}/ttl/{key}`
-    GetTtl,
-    /// `PUT /keyspaces/{ks}/ttl/{key}`
-    PutTtl,
-    /// `DELETE /keyspaces/{ks}/ttl/{key}`
-    DeleteTtl,
-    /// `GET /keyspaces/{ks}/counters/{key}`
-    GetCounter,
-    /// `POST /keyspaces/{ks}/counters/{key}`
-    AddToCounter,
-    /// `POST /keyspaces/{ks}/batch`
-    Batch,
-    /// `DELETE /keyspaces/{ks}/keys?prefix=`
-    DeleteKeys,
-    /// `GET /keyspaces`
-    ListKeyspaces,
-    /// `DELETE /keyspaces?name=`
-    DropKeyspaces,
-    /// `GET /keyspaces/{ks}`
-    GetKeyspace,
-    /// `PUT /keyspaces/{ks}`
-    PutKeyspace,
-    /// `DELETE /keyspaces/{ks}`
-    DropKeyspace,
-    /// `GET /keyspaces/{ks}/watch`
-    Watch,
-    /// `POST /keyspaces/{ks}/flush`
-    FlushKeyspace,
-    /// `DELETE /flush`
-    FlushByDelete,
-    /// `POST /flush`
-    FlushByPost,
-    /// `GET /?key=`, and `GET /`
-    Lookup,
-    /// `HEAD /?key=`, and `HEAD /`
-    HeadLookup,
-    /// `GET /health`
-    Health,
-    /// `GET /livez`
-    Livez,
-    /// `GET /readyz`
-    Readyz,
-    /// `GET /metrics`
-    Metrics,
-    /// `GET /limits`
-    Limits,
-    /// `GET /mirrors`
-    Mirrors,
-    /// `POST /admin/snapshot`
-    Snapshot,
-    /// `GET /sources`
-    ListSources,
-    /// `POST /sources/run/{name}`
-    RunSource,
-    /// `GET /docs`
-    DocsRedirect,
-    /// `GET /docs/...`
-    Docs,
-    /// `GET /problems/{code}`
-    ProblemPage,
-    /// `GET /openapi.json`
-    OpenApiJson,
-    /// `GET /openapi.yaml`
-    OpenApiYaml,
-    /// `GET /postman.json`
-    PostmanJson,
-    /// `GET /ui`
-    UiRedirect,
-    /// `GET /ui/...`
-    Ui,
-}
-
-/// When an operation can be done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Admission {
-    /// Once the store is open.
-    Open,
-    /// Always: probes, metrics and pages.
-    Always,
-}
-
-impl Operation {
-    /// All of them.
-    pub(crate) const ALL: &[Self] = &[
-        Self::GetValue,
-        Self::HeadValue,
-        Self::PutValue,
-        Self::DeleteValue,
-        Self::GetKey,
-        Self::HeadKey,
-        Self::PutKey,
-        Self::DeleteKey,
-        Self::ListKeys,
-        Self::GetEntry,
-        Self::DeleteKeys,
-        Self::ListKeyspaces,
-        Self::DropKeyspaces,
-        Self::GetKeyspace,
-        Self::PutKeyspace,
-        Self::DropKeyspace,
-        Self::GetTtl,
-        Self::PutTtl,
-        Self::DeleteTtl,
-        Self::GetCounter,
-        Self::AddToCounter,
-        Self::Batch,
-        Self::Watch,
-        Self::FlushKeyspace,
-        Self::FlushByDelete,
-        Self::FlushByPost,
-        Self::Lookup,
-        Self::HeadLookup,
-        Self::Health,
-        Self::Livez,
-        Self::Readyz,
-        Self::Metrics,
-        Self::Limits,
-        Self::Mirrors,
-        Self::Snapshot,
-        Self::ListSources,
-        Self::RunSource,
-        Self::DocsRedirect,
-        Self::Docs,
-        Self::ProblemPage,
-        Self::OpenApiJson,
-        Self::OpenApiYaml,
-        Self::PostmanJson,
-        Self::UiRedirect,
-        Self::Ui,
-    ];
-
-    /// Its name in the metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::GetValue | Self::GetKey => "get_value",
-            Self::HeadValue | Self::HeadKey => "head_value",
-            Self::PutValue | Self::PutKey => "put_value",
-            Self::DeleteValue | Self::DeleteKey => "delete_value",
-            Self::ListKeys => "list_keys",
-            Self::GetEntry => "get_entry",
-            Self::DeleteKeys => "delete_keys",
-            Self::ListKeyspaces => "list_keyspaces",
-            Self::GetKeyspace => "get_keyspace",
-            Self::PutKeyspace => "put_keyspace",
-            Self::DropKeyspace | Self::DropKeyspaces => "drop_keyspace",
-            Self::GetTtl => "get_ttl",
-            Self::PutTtl => "put_ttl",
-            Self::DeleteTtl => "delete_ttl",
-            Self::GetCounter => "get_counter",
-            Self::AddToCounter => "add_to_counter",
-            Self::Batch => "batch",
-            Self::Watch => "watch",
-            Self::FlushByDelete | Self::FlushByPost | Self::FlushKeyspace => "flush",
-            Self::Lookup | Self::HeadLookup => "lookup",
-            Self::Health => "health",
-            Self::Livez => "livez",
-            Self::Readyz => "readyz",
-            Self::Metrics => "metrics",
-            Self::Limits => "limits",
-            Self::Mirrors => "mirrors",
-            Self::Snapshot => "snapshot",
-            Self::ListSources => "list_sources",
-            Self::RunSource => "run_source",
-            Self::DocsRedirect | Self::Docs => "docs",
-            Self::ProblemPage => "problem_page",
-            Self::OpenApiJson | Self::OpenApiYaml => "openapi",
-            Self::PostmanJson => "postman",
-            Self::UiRedirect | Self::Ui => "ui",
-        }
-    }
-
-    /// When it can be done.
-    pub(crate) fn admission(self) -> Admission {
-        match self {
-            Self::GetValue
-            | Self::HeadValue
-            | Self::PutValue
-            | Self::DeleteValue
-            | Self::GetKey
-            | Self::HeadKey
-            | Self::PutKey
-            | Self::DeleteKey
-            | Self::ListKeys
-            | Self::GetEntry
-            | Self::DeleteKeys
-            | Self::ListKeyspaces
-            | Self::DropKeyspaces
-            | Self::GetKeyspace
-            | Self::PutKeyspace
-            | Self::DropKeyspace
-            | Self::GetTtl
-            | Self::PutTtl
-            | Self::DeleteTtl
-            | Self::GetCounter
-            | Self::AddToCounter
-            | Self::Batch
-            | Self::Watch
-            | Self::FlushKeyspace
-            | Self::FlushByDelete
-            | Self::FlushByPost
-            | Self::Snapshot
-            | Self::ListSources
-            | Self::RunSource
-            | Self::Mirrors
-            | Self::Limits => Admission::Open,
-            // The lookup of a key asks for the store itself: the same path is the way to the pages.
-            Self::Lookup
-            | Self::HeadLookup
-            | Self::Health
-            | Self::Livez
-            | Self::Readyz
-            | Self::Metrics
-            | Self::DocsRedirect
-            | Self::Docs
-            | Self::ProblemPage
-            | Self::OpenApiJson
-            | Self::OpenApiYaml
-            | Self::PostmanJson
-            | Self::UiRedirect
-            | Self::Ui => Admission::Always,
-        }
-    }
-}
+pub(crate) use operation::{Admission, Operation};
 
 /// Which paths a route is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -263,6 +20,8 @@ pub(crate) enum Pattern {
     Of(&'static str),
     /// `/keyspaces/{ks}/`, this, a slash and any key, also none.
     Keyed(&'static str),
+    /// `/sinks/{ks}/` and this.
+    Sink(&'static str),
 }
 
 impl Pattern {
@@ -278,6 +37,10 @@ impl Pattern {
             Self::Keyed(name) => resource
                 .and_then(|resource| resource.strip_prefix(name))
                 .is_some_and(|rest| rest.starts_with('/')),
+            Self::Sink(name) => path
+                .strip_prefix("/sinks/")
+                .and_then(|rest| rest.split_once('/'))
+                .is_some_and(|(_keyspace, act)| act == name),
         }
     }
 }
@@ -417,6 +180,24 @@ pub(crate) static ROUTES: &[Route] = &[
         ],
         allow: "DELETE, POST",
     },
+    read(Pattern::Exact("/sinks"), get!(ListSinks)),
+    Route {
+        pattern: Pattern::Sink("sync"),
+        operations: &[(Method::POST, Operation::SyncSink)],
+        allow: "POST",
+    },
+    read(Pattern::Sink("pending"), get!(PendingOfSink)),
+    read(Pattern::Sink("dead"), get!(DeadOfSink)),
+    Route {
+        pattern: Pattern::Sink("redrive"),
+        operations: &[(Method::POST, Operation::RedriveSink)],
+        allow: "POST",
+    },
+    Route {
+        pattern: Pattern::Sink("resume"),
+        operations: &[(Method::POST, Operation::ResumeSink)],
+        allow: "POST",
+    },
     read(Pattern::Exact("/health"), get!(Health)),
     read(Pattern::Exact("/livez"), get!(Livez)),
     read(Pattern::Exact("/readyz"), get!(Readyz)),
@@ -458,6 +239,7 @@ pub(crate) fn template(path: &str) -> Option<String> {
         Pattern::Keyspace => "/keyspaces/{ks}".to_owned(),
         Pattern::Of(name) => format!("/keyspaces/{{ks}}/{name}"),
         Pattern::Keyed(name) => format!("/keyspaces/{{ks}}/{name}/{{key}}"),
+        Pattern::Sink(name) => format!("/sinks/{{ks}}/{name}"),
     })
 }
 

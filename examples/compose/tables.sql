@@ -1,0 +1,4 @@
+CREATE TABLE page_views (
+  page text PRIMARY KEY,
+  views bigint NOT NULL
+);
