@@ -96,7 +96,7 @@ bench-smoke: _release
 bench-store *options:
     cargo run --release --locked -p standpipe-bench -- store operations {{options}}
 
-# An hour's coming and going in a bounded keyspace: memory counted and taken (just churn --memory, --drift, --max-bytes 1000M)
+# An hour's coming and going in a bounded keyspace: memory counted and taken (just churn --memory, --sizes drift, --max-bytes 1000M)
 churn *options: _release
     target/release/standpipe-bench store churn {{options}}
 

@@ -224,9 +224,9 @@ struct ChurnArguments {
     /// Nothing is logged
     #[arg(long)]
     memory: bool,
-    /// Let the sizes of values change on the way
-    #[arg(long)]
-    drift: bool,
+    /// How long values are
+    #[arg(long, value_enum, default_value = "varied")]
+    sizes: churn::Sizes,
     /// Fail where the process takes more than docs/eviction.md states
     #[arg(long)]
     check: bool,
@@ -387,11 +387,11 @@ fn churn(arguments: &ChurnArguments) -> Outcome<()> {
         max_bytes: arguments.max_bytes,
         changes: arguments.changes,
         duration: seconds(arguments.seconds)?,
-        drift: arguments.drift,
+        sizes: arguments.sizes,
     };
     in_new_directory(arguments.dir.as_deref(), |data| {
         let churned = plan.run(data)?;
-        say(churned)?;
+        say(&churned)?;
         if churned.exceeded() || (arguments.check && !churned.is_as_stated()) {
             return Err(Failure::of("it took more than it may"));
         }

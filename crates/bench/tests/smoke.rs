@@ -25,12 +25,14 @@ fn every_benchmark_of_the_store_and_the_load_generator_runs() {
     }
 }
 
-/// The memory of a process of its own, whose whole work it is: a part for the program, the rest for what it counts.
+/// The memory of a process of its own, whose whole work it is: a part for the program, the rest for what it counts. All
+/// changes are made, however long that takes on a busy machine.
 #[test]
 fn a_bounded_keyspace_takes_the_memory_that_it_counts() {
     let output = Command::new(env!("CARGO_BIN_EXE_standpipe-bench"))
         .args(["store", "churn", "--memory", "--max-bytes", "64M"])
-        .args(["--changes", "250k", "--seconds", "60", "--check"])
+        .args(["--sizes", "drift", "--changes", "250k"])
+        .args(["--seconds", "600", "--check"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

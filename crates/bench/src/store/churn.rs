@@ -1,26 +1,61 @@
-//! An hour's worth of coming and going in a bounded keyspace, as fast as it goes: what it counts, and what memory the process
-//! really takes. Some entries leave by time. Where sizes drift, the room of what left seldom fits what comes.
+//! An hour's worth of coming and going in a bounded keyspace, as fast as it goes: what it counts, what memory the process
+//! really takes, and how long a put takes. Some entries leave by time. Where sizes drift, the room of what left seldom fits
+//! what comes.
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use standpipe_store::{Conditions, Durability, Level, Lifetime, Meta, Policy, block_on};
+use standpipe_store::{
+    Conditions, Durability, Keyspace, Level, Lifetime, Meta, Policy, Store, block_on,
+};
 
 use super::open;
 use crate::load;
-use crate::number::{float, narrow};
+use crate::load::histogram::Histogram;
+use crate::number::{float, nanos, narrow};
 use crate::process::resident;
 use crate::{Failure, Outcome};
 
-/// Most bytes of a value, where that stays as it is.
-const SIZE: u64 = 1_000;
-/// Most bytes of a value in each of the parts of the run, where it drifts.
-const SIZES: [u64; 4] = [400, 2_000, 150, 1_000];
 /// What the program, its threads and what the allocator has not given back yet may take (docs/eviction.md), in bytes.
 const PROGRAM: u64 = 32 << 20;
 /// How often memory is looked at.
-const LOOKS: u64 = 64;
+const LOOKS: u64 = 256;
+
+/// How long values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sizes {
+    /// 500 bytes each
+    Fixed,
+    /// Up to 1,000 bytes
+    Varied,
+    /// After Zipf's law: one in a thousand has 64,000 bytes, half have less than 128
+    Zipf,
+    /// In the quarters of the run up to 400, 2,000, 150 and 1,000 bytes
+    Drift,
+    /// In the sixths of the run up to 64, 128, 256, 512, 1,024 and 2,048 bytes
+    Grow,
+}
+
+impl Sizes {
+    /// Bytes of a value after so many of `all` changes.
+    fn draw(self, state: &mut u64, done: u64, all: u64) -> u64 {
+        let at = |sizes: &[u64]| {
+            let parts = u64::try_from(sizes.len()).unwrap_or(1);
+            let part = sizes.get(narrow(done * parts / all.max(1)));
+            part.or(sizes.last()).copied().unwrap_or_default()
+        };
+        let most = match self {
+            Self::Fixed => return 500,
+            Self::Varied => 1_000,
+            Self::Zipf => return 64_000 / (1 + load::random_below(state, 1_000)),
+            Self::Drift => at(&[400, 2_000, 150, 1_000]),
+            Self::Grow => at(&[64, 128, 256, 512, 1_024, 2_048]),
+        };
+        load::random_below(state, most + 1)
+    }
+}
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +65,11 @@ pub(crate) struct Plan {
     /// Puts; fewer where the time is up.
     pub(crate) changes: u64,
     pub(crate) duration: Duration,
-    /// Whether the sizes of values change on the way.
-    pub(crate) drift: bool,
+    pub(crate) sizes: Sizes,
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Churned {
     plan: Plan,
     changes: u64,
@@ -47,15 +81,12 @@ pub(crate) struct Churned {
     /// Memory of the process beyond that of the empty store, at the end and at most.
     at_end: u64,
     at_most: u64,
+    puts: Histogram,
 }
 
 impl Churned {
-    /// Memory at most, of what is allowed.
-    fn part(&self) -> f64 {
-        float(self.at_most) / float(self.plan.max_bytes)
-    }
-
-    /// Whether entries had to leave, and the process took no more than what is allowed and a twentieth, beside what is stated for the program.
+    /// Whether entries had to leave, and the process took no more than what is allowed and a twentieth, beside what is stated
+    /// for the program.
     pub(crate) fn is_as_stated(&self) -> bool {
         let most = self.plan.max_bytes;
         self.evicted > 0 && self.at_most <= most + most / 20 + PROGRAM
@@ -65,33 +96,38 @@ impl Churned {
     pub(crate) fn exceeded(&self) -> bool {
         self.counted > self.plan.max_bytes
     }
+
+    fn look(&mut self, before: u64, counted: u64) -> Outcome<()> {
+        self.at_end = resident(std::process::id())?.saturating_sub(before);
+        self.at_most = self.at_most.max(self.at_end);
+        self.counted = self.counted.max(counted);
+        Ok(())
+    }
 }
 
 impl fmt::Display for Churned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = float(self.plan.max_bytes);
+        let percent = |bytes| float(bytes) / most * 100.0;
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| self.puts.quantile(share));
         write!(
             f,
-            "{} puts, {} evicted, {} expired, {} entries; of max_bytes counted {:.1} %, resident {:.1} % at the end, {:.1} % at most",
+            "{:?}: {} puts, {} evicted, {} expired, {} entries; of max_bytes counted {:.1} %, resident {:.1} % at the end, \
+             {:.1} % at most; put p50 {p50:.1?} p99 {p99:.1?} p99.9 {p999:.1?} most {:.1?}",
+            self.plan.sizes,
             self.changes,
             self.evicted,
             self.expired,
             self.entries,
-            float(self.counted) / most * 100.0,
-            float(self.at_end) / most * 100.0,
-            self.part() * 100.0,
+            percent(self.counted),
+            percent(self.at_end),
+            percent(self.at_most),
+            self.puts.most(),
         )
     }
 }
 
 impl Plan {
-    /// Most bytes of a value after so many changes.
-    fn most_at(&self, changes: u64) -> u64 {
-        let part = changes * 4 / self.changes.max(1);
-        let drifting = SIZES.get(narrow(part)).filter(|_| self.drift);
-        drifting.copied().unwrap_or(SIZE)
-    }
-
     /// Runs the plan on a new store in `dir`, in this process.
     pub(crate) fn run(&self, dir: &Path) -> Outcome<Churned> {
         let opened = open(dir, Some(Durability::Written))?;
@@ -105,10 +141,6 @@ impl Plan {
         block_on(set).map_err(Failure::at("making the keyspace"))?;
         let churn = opened.store.keyspace("churn");
         let churn = churn.ok_or_else(|| Failure::of("the keyspace is gone"))?;
-        let before = resident(std::process::id())?;
-        let ends_at = Instant::now() + self.duration;
-        // More than fit, so that most puts make others leave.
-        let keys = (self.max_bytes / 300).max(1_000);
         let mut churned = Churned {
             plan: *self,
             changes: 0,
@@ -118,33 +150,15 @@ impl Plan {
             counted: 0,
             at_end: 0,
             at_most: 0,
+            puts: Histogram::new(),
         };
+        let before = resident(std::process::id())?;
+        let ends_at = Instant::now() + self.duration;
         let mut state = 7;
         let step = (self.changes / LOOKS).max(1);
         while churned.changes < self.changes && Instant::now() < ends_at {
-            let n = load::random_below(&mut state, keys);
-            let key = load::key(n);
-            drop(
-                opened
-                    .store
-                    .get(&churn, &load::key(load::random_below(&mut state, n + 1))),
-            );
-            let len = load::random_below(&mut state, self.most_at(churned.changes));
-            let leaves = load::random_below(&mut state, 10) == 0;
-            let soon = opened.store.clock().now_ms() + 500 + load::random_below(&mut state, 5_000);
-            let meta = Meta::of_type(Meta::BINARY);
-            let draft = opened
-                .store
-                .draft(
-                    &key,
-                    narrow(len),
-                    &meta,
-                    Lifetime::until(leaves.then_some(soon)),
-                )
-                .map_err(Failure::at("put"))?;
-            let when = Conditions::default();
-            let put = opened.store.put(&churn, draft, &when, Level::Written);
-            block_on(put).map_err(Failure::at("put"))?;
+            let took = self.turn(&opened.store, &churn, &mut state, churned.changes)?;
+            churned.puts.add(nanos(took));
             churned.changes += 1;
             if churned.changes.is_multiple_of(step) {
                 churned.look(before, opened.store.keyspace_stats(&churn).bytes)?;
@@ -158,14 +172,37 @@ impl Plan {
         opened.close()?;
         Ok(churned)
     }
-}
 
-impl Churned {
-    fn look(&mut self, before: u64, counted: u64) -> Outcome<()> {
-        self.at_end = resident(std::process::id())?.saturating_sub(before);
-        self.at_most = self.at_most.max(self.at_end);
-        self.counted = self.counted.max(counted);
-        Ok(())
+    /// Asks for one entry and puts another. Returns the time that the put took.
+    fn turn(
+        &self,
+        store: &Store,
+        keyspace: &Arc<Keyspace>,
+        state: &mut u64,
+        done: u64,
+    ) -> Outcome<Duration> {
+        // More than fit, so that most puts make others leave.
+        let keys = (self.max_bytes / 300).max(1_000);
+        let n = load::random_below(state, keys);
+        let asked = load::random_below(state, n + 1);
+        drop(store.get(keyspace, &load::key(asked)));
+        let len = self.sizes.draw(state, done, self.changes);
+        let leaves = load::random_below(state, 10) == 0;
+        let soon = store.clock().now_ms() + 500 + load::random_below(state, 5_000);
+        let (key, meta) = (load::key(n), Meta::of_type(Meta::BINARY));
+        let began = Instant::now();
+        let draft = store
+            .draft(
+                &key,
+                narrow(len),
+                &meta,
+                Lifetime::until(leaves.then_some(soon)),
+            )
+            .map_err(Failure::at("put"))?;
+        let when = Conditions::default();
+        let put = store.put(keyspace, draft, &when, Level::Written);
+        block_on(put).map_err(Failure::at("put"))?;
+        Ok(began.elapsed())
     }
 }
 
@@ -180,11 +217,37 @@ mod tests {
             durability: Durability::Memory,
             max_bytes: 40 << 20,
             changes: 150_000,
-            duration: Duration::from_mins(1),
-            drift: true,
+            // However slow the machine is, all of them are made.
+            duration: Duration::from_mins(10),
+            sizes: Sizes::Drift,
         };
         let churned = plan.run(dir.path()).unwrap();
         assert!(!churned.exceeded(), "{churned}");
         assert!(churned.evicted > 1_000, "{churned}");
+    }
+
+    #[test]
+    fn sizes_change_in_equal_parts_of_the_run() {
+        let mut state = 1;
+        let mut most = |sizes: Sizes, done| {
+            let drawn = (0..10_000).map(|_| sizes.draw(&mut state, done, 400));
+            drawn.max().unwrap()
+        };
+        assert_eq!(most(Sizes::Fixed, 399), 500);
+        let near = |drawn: u64, most: u64| drawn <= most && drawn + most / 50 + 1 >= most;
+        assert!(near(most(Sizes::Varied, 0), 1_000));
+        for (done, bytes) in [
+            (0, 400),
+            (99, 400),
+            (100, 2_000),
+            (200, 150),
+            (399, 1_000),
+            (400, 1_000),
+        ] {
+            assert!(near(most(Sizes::Drift, done), bytes), "{done}");
+        }
+        assert_eq!(most(Sizes::Zipf, 0), 64_000);
+        assert!(near(most(Sizes::Grow, 0), 64));
+        assert!(near(most(Sizes::Grow, 399), 2_048));
     }
 }

@@ -1,9 +1,5 @@
 //! What a shard of a bounded keyspace may hold, and how room is made in it, under the lock of the one who needs it.
 //!
-//! What the hand of the order passes because it was used is copied to another place in memory. An allocator's pages hold what
-//! came at one time; if those who stay did not move on, each page that is left by most would be kept by a few, and a keyspace
-//! whose sizes drift would take twice what it counts. Where much is replaced or deleted, every change takes a few of all others along.
-//!
 //! Expired entries go first, then marks of deletions that are not durable yet, then what the order of eviction says. What
 //! leaves is removed at once and handed to the caller, who has to log it before the lock is released. It knows no clock and
 //! no log: the time and how much may leave at once are told to it.
@@ -13,10 +9,6 @@ use super::cost::cost;
 use super::eviction::Sieve;
 use super::shard::Shard;
 
-/// Those who stay move together once this part of the shard's share has gone.
-const UNTIDY: u64 = 8;
-/// How many slots move with one change.
-const TIDY_SLOTS: u32 = 32;
 /// Most keys of dropped generations that are looked at in one step, and most steps for one change.
 const RELEASE_KEYS: usize = 256;
 const RELEASE_STEPS: usize = 4;
@@ -53,7 +45,7 @@ pub(crate) struct Victims {
     /// For room.
     pub(crate) evicted: Vec<Entry>,
     /// What has only moved to another place.
-    moved: Vec<Entry>,
+    pub(super) moved: Vec<Entry>,
     /// Keys for which nothing is held any more.
     released: Vec<Box<[u8]>>,
     bytes: usize,
@@ -101,25 +93,6 @@ impl Shard {
     /// Whether it costs more than it may.
     pub(crate) fn is_over(&self) -> bool {
         self.share.is_some_and(|share| self.used > share)
-    }
-
-    /// Copies a few entries to another place in memory, where so much has gone that those who stay should move together. What
-    /// they were is put into `out`.
-    pub(crate) fn tidy(&mut self, out: &mut Victims) {
-        let much = |share| self.vacated > share / UNTIDY;
-        let first = match self.tidied {
-            Some(first) => first,
-            None if self.share.is_some_and(much) => 0,
-            None => return,
-        };
-        let next = first.saturating_add(TIDY_SLOTS);
-        for slot in first..next.min(self.slot_count()) {
-            out.moved.extend(self.renew(slot));
-        }
-        self.tidied = (next < self.slot_count()).then_some(next);
-        if self.tidied.is_none() {
-            self.vacated = 0;
-        }
     }
 
     /// Sets what the shard may cost, and whether entries may leave for room: then in the order in which they were written,
@@ -244,7 +217,7 @@ impl Shard {
             let (slot, by_time) = match self.next_due(allowance.now_ms, keep) {
                 Some(slot) => (slot, true),
                 None if self.drop_oldest_mark(keep) => continue,
-                None => match self.next_in_order(keep, &mut out.moved) {
+                None => match self.next_in_order(keep) {
                     Some(slot) => (slot, false),
                     None => return Room::Full,
                 },
@@ -258,9 +231,7 @@ impl Shard {
                 };
             }
             let hash = hash_of(entry.key());
-            let vacated = self.vacated;
             if let Some(entry) = self.remove(slot, hash) {
-                self.vacated = vacated;
                 out.bytes += 2 + entry.key().len();
                 let list = if by_time {
                     &mut out.expired
@@ -279,18 +250,11 @@ impl Shard {
             .find(|slot| self.entry(*slot).is_some_and(|entry| !keep(entry)))
     }
 
-    fn next_in_order(
-        &mut self,
-        keep: &dyn Fn(&Entry) -> bool,
-        moved: &mut Vec<Entry>,
-    ) -> Option<u32> {
+    fn next_in_order(&mut self, keep: &dyn Fn(&Entry) -> bool) -> Option<u32> {
         // Taken out for the moment: the order asks about entries, which it does not hold.
         let mut sieve = self.sieve.take()?;
-        let mut passed = Vec::new();
-        let keep = |slot| self.entry(slot).is_none_or(keep);
-        let slot = sieve.victim(keep, |slot| passed.push(slot));
+        let slot = sieve.victim(|slot| self.entry(slot).is_none_or(keep));
         self.sieve = Some(sieve);
-        moved.extend(passed.into_iter().filter_map(|slot| self.renew(slot)));
         slot
     }
 }
@@ -534,44 +498,6 @@ mod tests {
         assert!(!map.shard.is_over());
         map.shard.set_bound(None, true);
         assert_eq!(map.put("e", 5_000), (Room::Made, vec![]));
-    }
-
-    #[test]
-    fn who_stays_moves_on_and_is_the_same_afterwards() {
-        let mut map = Bounded::new(100 * one(50), true);
-        let keys: Vec<String> = (0..100).map(|n| format!("{}", n % 80)).collect();
-        for key in &keys {
-            map.put(key, 50);
-        }
-        let place = |map: &Bounded| {
-            let entries = map.shard.range(b"");
-            let at = entries.map(|entry| (entry.clone(), std::ptr::from_ref(entry.value())));
-            at.collect::<Vec<_>>()
-        };
-        // Who holds the old ones keeps them where they were, so that nobody gets their places.
-        let before = place(&map);
-        let mut out = Victims::default();
-        let steps = 80_usize.div_ceil(crate::int::index(TIDY_SLOTS)) - 1;
-        for _ in 0..steps {
-            map.shard.tidy(&mut out);
-            assert!(map.shard.tidied.is_some());
-        }
-        map.shard.tidy(&mut out);
-        assert_eq!(
-            (map.shard.tidied, map.shard.vacated, out.moved.len()),
-            (None, 0, 80)
-        );
-        let after = place(&map);
-        for ((old, was), (new, is)) in before.iter().zip(&after) {
-            assert!(!std::ptr::addr_eq(*was, *is), "{old:?} did not move");
-            assert_eq!((old.key(), old.value()), (new.key(), new.value()));
-            assert_eq!(old.revision(), new.revision());
-        }
-        map.shard.tidy(&mut out);
-        assert_eq!(out.moved.len(), 80, "there was nothing to do");
-        assert!(map.has("3"));
-        map.put("large", 6_000);
-        assert!(map.has("3"), "the hand passed it");
     }
 
     proptest! {

@@ -42,7 +42,7 @@ pub(crate) fn most(bytes: u64) -> u64 {
 }
 
 /// What an allocator hands out for `bytes`.
-const fn size_class(bytes: u64) -> u64 {
+pub(super) const fn size_class(bytes: u64) -> u64 {
     let step = if bytes <= 128 {
         16
     } else if bytes <= LARGE {

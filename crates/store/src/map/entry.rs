@@ -301,6 +301,12 @@ impl Entry {
         self.is(FACTS) && self.facts_id() & OWNED != 0
     }
 
+    /// Where in memory it lies. The entry itself is not looked at.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        self.0.heap_ptr().addr()
+    }
+
     /// Bytes of memory that this entry's allocation takes.
     pub(crate) fn footprint(&self) -> u64 {
         HEADER + wide(self.bytes().len())

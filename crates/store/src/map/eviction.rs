@@ -122,12 +122,7 @@ impl Sieve {
     }
 
     /// The slot that leaves next, `keep` aside; `None` where there is no other. It stays in the order until it is removed.
-    /// `passed` is told of each that the hand leaves behind because it was used.
-    pub(crate) fn victim(
-        &mut self,
-        keep: impl Fn(u32) -> bool,
-        mut passed: impl FnMut(u32),
-    ) -> Option<u32> {
+    pub(crate) fn victim(&mut self, keep: impl Fn(u32) -> bool) -> Option<u32> {
         // Twice round is enough: the first round takes every bit.
         let mut steps = 0;
         let last = self.len * 2;
@@ -140,9 +135,6 @@ impl Sieve {
             let used = self.clear(at) && steps < STEPS;
             if !used && !keep(at) {
                 return Some(at);
-            }
-            if used {
-                passed(at);
             }
             self.hand = newer;
             steps += 1;
@@ -259,12 +251,12 @@ mod tests {
         sieve.visit(2);
         let mut gone = Vec::new();
         for _ in 0..4 {
-            let victim = sieve.victim(|_| false, drop).unwrap();
+            let victim = sieve.victim(|_| false).unwrap();
             sieve.remove(victim);
             gone.push(victim);
         }
         assert_eq!(gone, [1, 3, 0, 2]);
-        assert_eq!(sieve.victim(|_| false, drop), None);
+        assert_eq!(sieve.victim(|_| false), None);
         assert_eq!(sieve.len(), 0);
     }
 
@@ -276,7 +268,7 @@ mod tests {
             sieve.push(slot);
             sieve.visit(slot);
         }
-        assert_eq!(sieve.victim(|_| false, drop), Some(slot32(STEPS)));
+        assert_eq!(sieve.victim(|_| false), Some(slot32(STEPS)));
     }
 
     #[test]
@@ -284,8 +276,8 @@ mod tests {
         let mut sieve = Sieve::default();
         sieve.push(7);
         sieve.push(9);
-        assert_eq!(sieve.victim(|_| true, drop), None);
-        assert_eq!(sieve.victim(|slot| slot == 7, drop), Some(9));
+        assert_eq!(sieve.victim(|_| true), None);
+        assert_eq!(sieve.victim(|slot| slot == 7), Some(9));
         // Slots that never came in are no matter.
         sieve.remove(8);
         sieve.remove(1_000);
@@ -313,7 +305,7 @@ mod tests {
                         model.remove(slot);
                     }
                     _ => {
-                        let victim = subject.victim(|other| other == slot, drop);
+                        let victim = subject.victim(|other| other == slot);
                         prop_assert_eq!(victim, model.victim(slot));
                         if let Some(victim) = victim {
                             subject.remove(victim);
@@ -323,7 +315,7 @@ mod tests {
                 }
                 prop_assert_eq!(subject.len(), model.list.len());
             }
-            while let Some(victim) = subject.victim(|_| false, drop) {
+            while let Some(victim) = subject.victim(|_| false) {
                 prop_assert_eq!(Some(victim), model.victim(u32::MAX));
                 subject.remove(victim);
                 model.remove(victim);

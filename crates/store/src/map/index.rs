@@ -4,7 +4,8 @@
 //! key), and an entry costs four bytes and a little air. The keys themselves stay in the entries: every call brings a
 //! function that shows the key of a slot.
 
-use crate::int::index;
+use super::Entry;
+use super::slots::Slots;
 
 /// Most slots of a chunk.
 const CHUNK: usize = 512;
@@ -136,13 +137,8 @@ fn word_at(key: &[u8], start: usize) -> u64 {
 }
 
 /// A function that shows keys out of a table of slots, for [`Index`].
-pub(crate) fn keys_of<'s>(slots: &'s [Option<super::Entry>]) -> impl Fn(u32) -> &'s [u8] {
-    |slot| {
-        slots
-            .get(index(slot))
-            .and_then(Option::as_ref)
-            .map_or(&[], super::Entry::key)
-    }
+pub(crate) fn keys_of<'s>(slots: &'s Slots) -> impl Fn(u32) -> &'s [u8] {
+    |slot| slots.get(slot).map_or(&[], Entry::key)
 }
 
 #[cfg(test)]
@@ -152,6 +148,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::int::index;
 
     fn keys() -> Vec<Vec<u8>> {
         (0..3_000_u32)

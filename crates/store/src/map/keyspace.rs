@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+use super::pages::Pages;
 use super::{FactsTable, Ledger, Map, Shard, cost};
 use crate::int::{narrow, wide};
 use crate::options::{Durability, Eviction, Policy};
@@ -190,6 +191,8 @@ pub(crate) struct Keyspaces {
     seed: u64,
     /// What the largest entry costs.
     largest: u64,
+    /// The pages of memory of all entries.
+    pages: Arc<Pages>,
 }
 
 /// What an id stands for.
@@ -207,6 +210,7 @@ impl Keyspaces {
             shards: shards.clamp(1, 1 << 16).next_power_of_two(),
             seed,
             largest,
+            pages: Arc::default(),
         }
     }
 
@@ -223,6 +227,7 @@ impl Keyspaces {
         ledger: Arc<Ledger>,
     ) -> Arc<Keyspace> {
         let shards = self.shards_of(&record.policy);
+        let make = || make().counted_in(&self.pages);
         let map = Map::new(shards, self.seed, make);
         Arc::new(Keyspace::new(record, map, ledger))
     }

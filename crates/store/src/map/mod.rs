@@ -12,7 +12,10 @@ mod facts;
 mod index;
 mod keyspace;
 mod ledger;
+mod pages;
 mod shard;
+mod slots;
+mod tidy;
 
 use std::hash::{BuildHasher as _, Hasher as _};
 

@@ -294,6 +294,11 @@ impl Core {
         if let Some(refusal) = needs.iter().find_map(hopeless) {
             room = refusal;
         }
+        for number in sums.keys() {
+            if let Some(shard) = locked.get_mut(number) {
+                shard.tidy(&mut left.victims);
+            }
+        }
         for (number, need) in needs {
             if let (Room::Made, Some(shard)) = (room, locked.get_mut(number)) {
                 room = self.make_room(keyspace, shard, &need, spare, &mut left);

@@ -1,7 +1,7 @@
-//! The sweep: removes what has expired, makes keyspaces fit whose bound was lowered, drops marks of deletions that are
-//! durable, lets go of what was held until it was passed on. In small steps, each one lock and one record, shard after shard,
-//! so that whoever comes in between waits for one step at most; and with pauses as long as the steps, so that the rest of the
-//! machine is not behind it for seconds.
+//! The sweep: removes what has expired, makes keyspaces fit whose bound was lowered, moves entries together in memory where
+//! much has gone, drops marks of deletions that are durable, lets go of what was held until it was passed on. In small steps,
+//! each one lock and one record at most, shard after shard, so that whoever comes in between waits for one step at most; and
+//! with pauses as long as the steps, so that the rest of the machine is not behind it for seconds.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::bound::Spare;
 use crate::int::{narrow, wide};
 use crate::log::frame::frame_len;
 use crate::log::{Grant, Level, Payload, Purpose};
-use crate::map::{Effect, Entry, Keyspace};
+use crate::map::{Effect, Entry, Keyspace, Victims};
 use crate::options::Durability;
 use crate::record::{self, EVICT_BYTES, kind};
 use crate::wait::block_on;
@@ -19,6 +19,8 @@ use crate::watch::Change;
 
 /// Most keys that leave in one step: the lock is held for about half a millisecond.
 const STEP_KEYS: usize = 64;
+/// Most steps of one sweep that only move entries: other keyspaces have their turn, however much goes here meanwhile.
+const TIDY_STEPS: usize = 1_024;
 /// Most keys for which nothing is held any more after one step.
 const RELEASE_KEYS: usize = 256;
 /// Bytes of an expiry record before its keys.
@@ -31,6 +33,8 @@ enum Step {
     Done,
     /// There may be more.
     More,
+    /// Entries were moved, and there may be more to move.
+    Tidied,
     /// There is no room in the log: another time.
     Blocked,
 }
@@ -48,6 +52,7 @@ impl Core {
         if self.log.room().is_full() {
             return;
         }
+        let mut tidied = 0;
         // Round after round: a shard is not locked again before all others had their step.
         while !shards.is_empty() {
             let mut more = Vec::new();
@@ -56,6 +61,10 @@ impl Core {
                 match self.sweep_step(keyspace, shard) {
                     Step::Done => continue,
                     Step::More => more.push(shard),
+                    Step::Tidied => {
+                        tidied += 1;
+                        more.extend((tidied < TIDY_STEPS).then_some(shard));
+                    }
                     Step::Blocked => return,
                 }
                 let took = self.clock.monotonic().saturating_sub(began);
@@ -98,7 +107,7 @@ impl Core {
 
     fn sweep_step(&self, keyspace: &Keyspace, shard: usize) -> Step {
         let held = keyspace.map.read(shard);
-        let over = held.is_over();
+        let (over, untidy) = (held.is_over(), held.is_untidy());
         let now_ms = self.clock.now_ms();
         let mut bytes = 0;
         let most = self.expiry_bytes();
@@ -114,6 +123,12 @@ impl Core {
             self.expire_some(keyspace, shard, now_ms, due)
         } else if over {
             self.fit_some(keyspace, shard)
+        } else if untidy {
+            let mut moved = Victims::default();
+            keyspace.map.write(shard).tidy(&mut moved);
+            // What they were is freed here, without the lock.
+            drop(moved);
+            Step::Tidied
         } else {
             Step::Done
         }

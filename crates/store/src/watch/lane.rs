@@ -69,6 +69,26 @@ pub(super) struct Lane {
     /// Innermost: taken under the lock that gives out revisions.
     pending: Mutex<Pending>,
     ring: RwLock<Ring>,
+    /// Locked first of all. Room that is used again: what grew anew each time would be freed by another thread than asked for it.
+    hands: Mutex<Hands>,
+}
+
+/// What is on its way.
+#[derive(Debug, Default)]
+struct Hands {
+    /// From those that were pending to the ring.
+    carried: VecDeque<Slot>,
+    /// Out of the ring.
+    out: Vec<Slot>,
+}
+
+impl Hands {
+    /// Frees what has left, and the room that it took where that was much.
+    fn empty(&mut self) {
+        self.out.clear();
+        self.out.shrink_to(2 * MANY);
+        self.carried.shrink_to(2 * MANY);
+    }
 }
 
 impl Lane {
@@ -83,6 +103,7 @@ impl Lane {
                 revision,
             }),
             ring: RwLock::new(ring),
+            hands: Mutex::default(),
         }
     }
 
@@ -101,23 +122,24 @@ impl Lane {
 
     /// Carries what is pending to the ring. Returns the newest revision of those that are never logged.
     pub(super) fn settle(&self) -> u64 {
-        let mut out = Vec::new();
-        // The ring is locked first: who settles at the same time waits, so that no later event overtakes an earlier one.
+        // Who settles at the same time waits, so that no later event overtakes an earlier one.
+        let mut hands = self.hands.lock();
+        let Hands { carried, out } = &mut *hands;
         let mut ring = self.ring.write();
         let mut pending = self.pending.lock();
-        let slots = std::mem::take(&mut pending.slots);
+        std::mem::swap(&mut pending.slots, carried);
         pending.bytes = 0;
         let lost = pending.lost.take();
         let revision = pending.revision;
         drop(pending);
         if let Some(lost) = lost {
-            ring.forget(lost, &mut out);
+            ring.forget(lost, out);
         }
-        for slot in slots {
-            ring.push(slot.slim(), &mut out);
+        for slot in carried.drain(..) {
+            ring.push(slot.slim(), out);
         }
         drop(ring);
-        drop(out);
+        hands.empty();
         revision
     }
 }

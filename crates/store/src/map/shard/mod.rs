@@ -16,7 +16,9 @@ use super::effect::{Effect, Lookup};
 use super::entry::Entry;
 use super::eviction::Sieve;
 use super::index::{Index, keys_of};
-use crate::int::{index, slot32};
+use super::pages::Sparse;
+use super::slots::Slots;
+use super::tidy::Tidying;
 use pending::Outbox;
 pub(crate) use pending::{Open, Taken};
 pub(crate) use whole::{Drained, ShardStats};
@@ -47,7 +49,7 @@ struct Mark {
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
     table: HashTable<Bucket>,
-    slots: Vec<Option<Entry>>,
+    slots: Slots,
     free: Vec<u32>,
     index: Index,
     /// While loading, keys are not put into the index one by one; [`Shard::finish_loading`] sorts them.
@@ -73,18 +75,13 @@ pub(crate) struct Shard {
     pub(super) pinned: u64,
     /// The most that it may cost.
     pub(super) share: Option<u64>,
-    /// What has gone, but by the hand of the order, since everything was last copied to another place.
-    pub(super) vacated: u64,
-    /// The next slot to be copied, where that is going on.
-    pub(super) tidied: Option<u32>,
+    /// How far [`Shard::tidy`] is.
+    pub(super) tidying: Tidying,
     /// Who leaves when room is needed; only where somebody may.
     pub(super) sieve: Option<Box<Sieve>>,
     /// What is pending for a sink; only where something ever was.
     outbox: Option<Box<Outbox>>,
 }
-
-/// Allocations above this have pages of their own, or share them with few.
-const SHARED_PAGES: u64 = 16 << 10;
 
 impl Shard {
     pub(super) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
@@ -98,7 +95,7 @@ impl Shard {
     }
 
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.slots.get(index(slot)).and_then(Option::as_ref)
+        self.slots.get(slot)
     }
 
     /// Whether the entry of a slot may leave for room. A mark of a deletion stands for a promise; what a source wrote is not
@@ -191,14 +188,7 @@ impl Shard {
     }
 
     fn insert(&mut self, hash: u32, entry: Entry) -> u32 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            if self.slots.len() == self.slots.capacity() {
-                // Doubling would leave up to eight bytes of air for each entry.
-                self.slots.reserve_exact(self.slots.len() / 8 + 16);
-            }
-            self.slots.push(None);
-            slot32(self.slots.len() - 1)
-        });
+        let slot = self.free.pop().unwrap_or_else(|| self.slots.grow());
         self.count_in(slot, &entry);
         let leaves = self.may_leave(slot, &entry);
         if let Some(sieve) = self.sieve.as_mut().filter(|_| leaves) {
@@ -207,9 +197,7 @@ impl Shard {
         if !self.loading {
             self.index.insert(slot, entry.key(), keys_of(&self.slots));
         }
-        if let Some(place) = self.slots.get_mut(index(slot)) {
-            *place = Some(entry);
-        }
+        drop(self.slots.put(slot, entry));
         self.table
             .insert_unique(Bucket::spread(hash), Bucket { hash, slot }, |bucket| {
                 Bucket::spread(bucket.hash)
@@ -218,7 +206,7 @@ impl Shard {
     }
 
     fn replace(&mut self, slot: u32, entry: Entry) -> Option<Entry> {
-        let old = self.slots.get_mut(index(slot)).and_then(Option::take);
+        let old = self.slots.take(slot);
         // Out before in: both may expire at the same moment, in the same slot.
         let left = old.as_ref().is_some_and(|old| self.may_leave(slot, old));
         if let Some(old) = &old {
@@ -238,32 +226,30 @@ impl Shard {
                 (false, false) => {}
             }
         }
-        if let Some(place) = self.slots.get_mut(index(slot)) {
-            *place = Some(entry);
-        }
+        drop(self.slots.put(slot, entry));
         old
     }
 
     /// How many slots there are, the empty ones included.
-    pub(super) fn slot_count(&self) -> u32 {
-        slot32(self.slots.len())
+    pub(super) fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Copies an entry to another place in memory, unless it is so large that it shares none. Returns what was there.
-    pub(super) fn renew(&mut self, slot: u32) -> Option<Entry> {
-        let place = self.slots.get_mut(index(slot))?.as_mut()?;
-        (place.footprint() <= SHARED_PAGES).then(|| std::mem::replace(place, place.copied()))
+    /// Which pages of memory should be left, where so many are so empty that it matters.
+    pub(super) fn sparse(&self) -> Option<Sparse> {
+        self.slots.sparse()
+    }
+
+    /// Copies an entry to another place in memory, where it lies in a page that should be left. Returns what was there.
+    pub(super) fn renew(&mut self, slot: u32, most: Sparse) -> Option<Entry> {
+        self.slots.renew(slot, most)
     }
 
     pub(super) fn remove(&mut self, slot: u32, hash: u32) -> Option<Entry> {
         if let Some(sieve) = &mut self.sieve {
             sieve.remove(slot);
         }
-        if let Some(key) = self
-            .slots
-            .get(index(slot))
-            .and_then(Option::as_ref)
-            .map(Entry::key)
+        if let Some(key) = self.slots.get(slot).map(Entry::key)
             && !self.loading
         {
             self.index.remove(key, keys_of(&self.slots));
@@ -274,7 +260,7 @@ impl Shard {
         if let Ok(bucket) = found {
             bucket.remove();
         }
-        let old = self.slots.get_mut(index(slot)).and_then(Option::take);
+        let old = self.slots.take(slot);
         if let Some(old) = &old {
             self.count_out(slot, old);
         }
@@ -286,6 +272,7 @@ impl Shard {
     fn count_in(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used += cost;
+        self.tidying.earn(cost, self.share);
         if entry.is_tombstone() {
             self.mark_bytes += cost;
         } else {
@@ -308,7 +295,7 @@ impl Shard {
     fn count_out(&mut self, slot: u32, entry: &Entry) {
         let cost = cost(entry);
         self.used -= cost;
-        self.vacated += cost;
+        self.tidying.earn(cost, self.share);
         if entry.is_tombstone() {
             self.mark_bytes -= cost;
         } else {
@@ -397,10 +384,9 @@ impl Shard {
 
     /// Revision and slot of what may leave for room, what was written first in front.
     pub(super) fn evictable_by_age(&self) -> Vec<(u64, u32)> {
-        let slots = self.slots.iter().enumerate();
-        let there = slots.filter_map(|(slot, place)| place.as_ref().map(|entry| (slot, entry)));
-        let mut found: Vec<_> = there
-            .map(|(slot, entry)| (slot32(slot), entry))
+        let mut found: Vec<_> = self
+            .slots
+            .iter()
             .filter(|(slot, entry)| self.may_leave(*slot, entry))
             .map(|(slot, entry)| (entry.revision(), slot))
             .collect();
@@ -498,7 +484,7 @@ mod tests {
             Lookup::Absent { seen: 0 }
         ));
         assert_eq!(shard.stats(0).live, 0);
-        assert!(shard.slots.iter().all(Option::is_none));
+        assert_eq!(shard.slots.iter().count(), 0);
     }
 
     #[test]

@@ -338,7 +338,7 @@ impl Shard {
 
     /// The keys of everything that is there at `now_ms` and older than `revision`, and has no row: what a flush marks.
     pub(crate) fn unmarked(&self, open: Open, revision: u64, now_ms: u64) -> Vec<Box<[u8]>> {
-        let there = self.slots.iter().flatten();
+        let there = self.slots.iter().map(|(_, entry)| entry);
         let live = there.filter(|entry| {
             !entry.is_tombstone() && !entry.expired(now_ms) && entry.revision() < revision
         });
@@ -562,12 +562,10 @@ mod tests {
         /// Everything that is counted is what a count of all comes to.
         fn check(&self) {
             let shard = &self.shard;
-            let slots = shard.slots.iter().enumerate();
-            let there = slots.filter_map(|(slot, place)| Some((slot, place.as_ref()?)));
+            let there = shard.slots.iter();
             let (mut pinned, mut backlog, mut free) = (0, 0, 0);
             let (mut expiry, mut held_expiry) = (BTreeSet::new(), BTreeSet::new());
             for (slot, entry) in there.filter(|(_, entry)| !entry.is_tombstone()) {
-                let slot = crate::int::slot32(slot);
                 let (cost, held) = (cost::cost(entry), shard.is_held(slot));
                 assert!(held || !shard.is_marked(entry.key()), "every mark holds");
                 match (entry.is_owned(), held) {

@@ -1,19 +1,22 @@
 //! A shard as a whole: loaded, flushed, moved, counted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use super::pending::LetGo;
 use super::{Bucket, Index, Shard};
-use crate::int::{index, slot32, wide};
+use crate::int::wide;
 use crate::map::Entry;
 use crate::map::index::keys_of;
+use crate::map::pages::Pages;
+use crate::map::slots::Slots;
 
 /// What a flush takes out, to be freed without any lock.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    _slots: Vec<Option<Entry>>,
+    _slots: Slots,
     expiry: BTreeSet<(u64, u32)>,
     let_go: LetGo,
     /// Entries that were live, the expired ones included.
@@ -41,18 +44,26 @@ impl Shard {
         Self {
             loading: true,
             table: HashTable::with_capacity(entries),
-            slots: Vec::with_capacity(entries),
+            slots: Slots::with_capacity(entries),
             ..Self::default()
         }
     }
 
-    /// Empties the shard of everything older than `revision`; what is pending stays. Swaps the tables out, so that it takes no time while the
+    /// The same, with its entries counted in `pages`; only while none is there.
+    pub(in crate::map) fn counted_in(mut self, pages: &Arc<Pages>) -> Self {
+        self.slots.count_in(pages);
+        self
+    }
+
+    /// Empties the shard of everything older than `revision`; what is pending stays. Swaps the tables out, so that it takes
+    /// no time while the
     /// lock is held; only replay can meet entries that are newer, and then moves them.
     pub(crate) fn flush(&mut self, revision: u64) -> Drained {
         let newest = self.newest;
         let loading = self.loading;
         let mut old = std::mem::take(self);
         self.share = old.share;
+        self.slots = old.slots.another();
         self.sieve = old.sieve.take().map(|_| Box::default());
         self.outbox = old.outbox.take();
         let let_go = self.outbox.as_mut().map(|outbox| outbox.let_go());
@@ -61,13 +72,9 @@ impl Shard {
         self.newest = newest.max(revision);
         if newest > revision {
             for bucket in &old.table {
-                let place = old.slots.get_mut(index(bucket.slot));
-                let kept = place.filter(|place| {
-                    place
-                        .as_ref()
-                        .is_some_and(|entry| entry.revision() > revision)
-                });
-                if let Some(entry) = kept.and_then(Option::take) {
+                let newer = |entry: &Entry| entry.revision() > revision;
+                let kept = old.slots.get(bucket.slot).is_some_and(newer);
+                if kept && let Some(entry) = old.slots.take(bucket.slot) {
                     old.live -= u64::from(!entry.is_tombstone());
                     if let Some(at) = entry.expires_at_ms() {
                         old.expiry.remove(&(at, bucket.slot));
@@ -113,18 +120,13 @@ impl Shard {
         let outbox = self.outbox.take();
         let old = std::mem::take(self);
         self.outbox = outbox;
-        (old.slots.into_iter().flatten(), old.mark)
+        (old.slots.into_entries(), old.mark)
     }
 
     /// Sorts the keys of a loaded shard, holds what is pending, and ends the loading.
     pub(crate) fn finish_loading(&mut self, hash_of: &dyn Fn(&[u8]) -> u32) {
         self.purge(u64::MAX);
-        let slots = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, place)| place.is_some());
-        let slots: Vec<u32> = slots.map(|(slot, _)| slot32(slot)).collect();
+        let slots: Vec<u32> = self.slots.iter().map(|(slot, _)| slot).collect();
         self.index = Index::build(&slots, keys_of(&self.slots));
         self.loading = false;
         self.hold_marked(hash_of);
@@ -139,8 +141,7 @@ impl Shard {
 
     /// Numbers about this shard at `now_ms`.
     pub(crate) fn stats(&self, now_ms: u64) -> ShardStats {
-        let table = self.table.capacity() * (size_of::<Bucket>() + 1)
-            + self.slots.capacity() * size_of::<Option<Entry>>();
+        let table = self.table.capacity() * (size_of::<Bucket>() + 1) + self.slots.footprint();
         let order = self.sieve.as_ref().map_or(0, |sieve| sieve.footprint());
         let held = self.outbox.as_ref().map_or(0, |outbox| outbox.expiry.len());
         ShardStats {
