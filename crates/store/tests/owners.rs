@@ -45,15 +45,20 @@ fn keyspace(store: &Store, durability: Durability) -> Arc<Keyspace> {
 fn draft(store: &Store, key: &str, value: &str, by: Writer<'_>, lifetime: Lifetime) -> Draft {
     let owner = match by {
         Writer::Source(name) => Some(name),
-        Writer::Client | Writer::Restore => None,
+        Writer::Client | Writer::Fetch | Writer::Restore => None,
     };
     let meta = Meta {
         owner,
         ..Meta::of_type(Meta::TEXT)
     };
-    let mut draft = store
-        .draft(key.as_bytes(), value.len(), &meta, lifetime)
-        .unwrap();
+    let (key, len) = (key.as_bytes(), value.len());
+    let draft = match by {
+        Writer::Fetch => store.fetched_draft(key, len, &meta, lifetime),
+        Writer::Client | Writer::Source(_) | Writer::Restore => {
+            store.draft(key, len, &meta, lifetime)
+        }
+    };
+    let mut draft = draft.unwrap();
     draft.fill(|place| place.copy_from_slice(value.as_bytes()));
     draft
 }
@@ -189,6 +194,14 @@ fn a_source_writes_absent_keys_and_its_own_and_nothing_else() {
         let delete = store.delete(&keyspace, key, &NONE, by, Level::Durable);
         block_on(delete).unwrap().outcome
     };
+    // What is fetched changes what a client may.
+    let fetch = |key| put(&store, &keyspace, key, Writer::Fetch);
+    assert_eq!(fetch("fleeting"), Putted::Foreign(other.clone()));
+    assert!(is_stored(&fetch("client")));
+    assert_eq!(
+        delete(b"fleeting", Writer::Fetch),
+        Deleted::Foreign(other.clone())
+    );
     assert_eq!(delete(b"client", ONE), Deleted::Foreign(Holder::Client));
     assert_eq!(delete(b"fleeting", two), Deleted::Foreign(other));
     assert_eq!(delete(b"fleeting", ONE), Deleted::Removed);
@@ -214,7 +227,7 @@ fn who_restores_a_backup_writes_over_everything() {
     for by in [ONE, Writer::Client, Writer::Source("two")] {
         let owner = match by {
             Writer::Source(name) => Some(name),
-            Writer::Client | Writer::Restore => None,
+            Writer::Client | Writer::Fetch | Writer::Restore => None,
         };
         let meta = Meta {
             owner,

@@ -457,7 +457,7 @@ impl Workload {
 fn owner(by: Writer<'static>) -> Option<&'static str> {
     match by {
         Writer::Source(name) => Some(name),
-        Writer::Client | Writer::Restore => None,
+        Writer::Client | Writer::Fetch | Writer::Restore => None,
     }
 }
 
