@@ -53,6 +53,10 @@ sink-kills DATABASE *options: _binary
     ./tests/run databases
     python3 -m live.sinks kills --databases {{DATABASE}} {{options}}
 
+# The files of examples/ and the second profile of compose.yaml, run by this machine's own programs
+examples:
+    ./tests/run examples
+
 # Careless and hostile clients
 hostile *options: _binary
     python3 -m live.hostile {{options}}

@@ -15,6 +15,7 @@ import yaml
 from . import server
 from .checks import Checks, wait_until
 from .databases import PostgreSQL, free_port
+from .example_files import configured
 from .server import ROOT, Server
 
 PROFILE = "movement"
@@ -62,20 +63,6 @@ class Origin:
         self.process.wait(10)
 
 
-def configured(service, places):
-    """The configuration of the service, written where it can be named. Each name of a service has to stand in it."""
-    text = mounted(service, "/etc/standpipe/config.yml").read_text("utf-8")
-    for name, place in places.items():
-        if name not in text:
-            raise ValueError(f"{name} is not in the configuration")
-        text = text.replace(name, place)
-    folder = server.CACHE / "compose-config"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "config.yml"
-    file.write_text(text, "utf-8")
-    return file
-
-
 def promises(checks, target, origin, database):
     """What the head of the configuration tells a reader to try."""
     client = target.client()
@@ -111,7 +98,7 @@ def main():
     with PostgreSQL() as database:
         database.execute(mounted(found["database"], "/docker-entrypoint-initdb.d/tables.sql").read_text("utf-8"))
         places = {"http://origin:9000": f"http://127.0.0.1:{origin.port}", "postgres://standpipe@database/shop": database.url}
-        file = configured(found["movement"], places)
+        file = configured(mounted(found["movement"], "/etc/standpipe/config.yml"), places)
         origin.start()
         try:
             target = Server(server.fresh("compose"), arguments=["-c", file])
