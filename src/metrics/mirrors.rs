@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
+
+use super::write;
 
 /// Stands for an age that is not known.
 const UNKNOWN: u64 = u64::MAX;
@@ -166,14 +168,6 @@ impl Collector for AllMirrors {
             }
         }
         Ok(())
-    }
-}
-
-fn write(mut figure: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
-    if matches!(kind, MetricType::Counter) {
-        figure.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    } else {
-        figure.encode_gauge(&value)
     }
 }
 

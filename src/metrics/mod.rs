@@ -13,6 +13,8 @@ use std::time::Duration;
 use std::{fmt, fs};
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
@@ -327,6 +329,15 @@ fn resident_bytes() -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kilobytes.checked_mul(1024)
+}
+
+/// Writes a whole number as what it is: something that only grows, or a figure.
+fn write(mut metric: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+    if matches!(kind, MetricType::Counter) {
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    } else {
+        metric.encode_gauge(&value)
+    }
 }
 
 #[cfg(test)]

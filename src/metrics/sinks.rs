@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
+
+use super::write;
 
 /// What one sink has to show.
 #[derive(Clone, Debug, Default)]
@@ -124,16 +126,12 @@ fn encode(
     if figures.is_empty() {
         return Ok(());
     }
-    let is_counter = matches!(kind, MetricType::Counter);
     let mut family = encoder.encode_descriptor(name, help, None, kind)?;
     for one in figures {
         let labels = [("keyspace", one.keyspace.as_str())];
         let mut metric = family.encode_family(&labels)?;
         match value(one) {
-            Value::Whole(count) if is_counter => {
-                metric.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-            }
-            Value::Whole(count) => metric.encode_gauge(&count)?,
+            Value::Whole(count) => write(metric, kind, count)?,
             Value::Part(part) => metric.encode_gauge(&part)?,
         }
     }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
+
+use super::write;
 
 /// Figures of one source. Whoever runs it counts.
 #[derive(Debug)]
@@ -144,14 +146,6 @@ impl Collector for AllSources {
             }
         }
         Ok(())
-    }
-}
-
-fn write(mut figure: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
-    if matches!(kind, MetricType::Counter) {
-        figure.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    } else {
-        figure.encode_gauge(&value)
     }
 }
 

@@ -317,12 +317,7 @@ impl Core {
             });
         }
         let created = current.is_none();
-        let happens = if by == Writer::Fetch {
-            Happens::Fetched
-        } else {
-            Happens::Put
-        };
-        let pend = match Pend::mark(keyspace, &shard, key, happens) {
+        let pend = match Pend::mark(keyspace, &shard, key, Happens::Put.by(by)) {
             Ok(pend) => pend,
             Err(why) => return Err((draft, why.into())),
         };
@@ -379,12 +374,7 @@ impl Core {
                 own: None,
             });
         }
-        let happens = if by == Writer::Fetch {
-            Happens::Fetched
-        } else {
-            Happens::Deleted
-        };
-        let pend = Pend::mark(keyspace, &shard, key, happens)?;
+        let pend = Pend::mark(keyspace, &shard, key, Happens::Deleted.by(by))?;
         let (code, payload) = Pend::in_front_of(pend.as_ref(), kind::DELETE, payload);
         let fields = (code, time_ms, level);
         let told = Change::delete(key);

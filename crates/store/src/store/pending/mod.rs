@@ -16,7 +16,7 @@ use std::ops::DerefMut;
 use std::sync::atomic::Ordering;
 
 use super::keyspaces::Guard;
-use super::{Core, Store};
+use super::{Core, Store, Writer};
 use crate::error::{Backlog, WriteError};
 use crate::int::wide;
 use crate::log::frame::frame_len;
@@ -43,6 +43,17 @@ pub(super) enum Happens {
     Deleted,
     /// It is put or removed because others said so: there is nothing to pass on.
     Fetched,
+}
+
+impl Happens {
+    /// The same where it is `by` who does it.
+    pub(super) fn by(self, by: Writer<'_>) -> Self {
+        if by == Writer::Fetch {
+            Self::Fetched
+        } else {
+            self
+        }
+    }
 }
 
 /// Why nothing may become pending of a key.
